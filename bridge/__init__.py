@@ -1,0 +1,1 @@
+"""Batchbridge: single answers in milliseconds from models that were built for batches."""

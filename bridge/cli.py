@@ -1,0 +1,183 @@
+"""The `batchbridge` command: the composition root of each process.
+
+Settings come from options, then from environment variables `BATCHBRIDGE_<OPTION>`, then from
+defaults. Exit codes: 0 after a clean end, 2 for a setting or a model that cannot be used, 1 for
+any other failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from bridge.logs import configure_logs
+from bridge.queue_check import UnsafeQueueError, check_queue, without_password
+from bridge.readiness import notify_ready, ready_fd
+
+ENV_PREFIX = "BATCHBRIDGE_"
+METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+EXIT_CONFIGURATION = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code."""
+    options = build_parser(os.environ).parse_args(argv)
+    configure_logs(options.command)
+    commands = {"serve": _serve, "gateway": _gateway, "worker": _worker}
+    return commands[options.command](options)
+
+
+def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser; `environment` gives the defaults of options that it names."""
+    parser = argparse.ArgumentParser(
+        prog="batchbridge",
+        description="Single answers in milliseconds from models that were built for batches.",
+        epilog="Every option can also be set as an environment variable: --redis as "
+        "BATCHBRIDGE_REDIS, and so on.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="everything on this machine, with a queue of its own")
+    gateway = commands.add_parser("gateway", help="one gateway: HTTP in, frames to the queue")
+    worker = commands.add_parser("worker", help="one worker: frames from the queue, models run")
+    add = _Adder(environment)
+    for command in (serve, worker):
+        add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
+        add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
+    for command in (serve, gateway):
+        add(command, "host", "127.0.0.1", "address to listen on")
+        add(command, "port", 8080, "port to listen on; 0: any free one")
+    add(serve, "gateways", 1, "number of gateways on the port")
+    add(serve, "workers", 1, "number of workers")
+    add(serve, "redis", "", "URL of a Redis or Valkey >= 7.0; none: an embedded Valkey")
+    for command in (gateway, worker):
+        add(command, "redis", "", "URL of the Redis or Valkey >= 7.0 (required)")
+    for command in (serve, gateway, worker):
+        add.flag(command, "allow-open-redis", "accept a TCP server without a password")
+    add.flag(gateway, "share-port", "let other gateways listen on the same port (SO_REUSEPORT)")
+    return parser
+
+
+class _Adder:
+    """Adds options whose defaults an environment may override."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, name: str, default: object, text: str
+    ) -> None:
+        # A default given as text goes through `type` like an option does, errors included.
+        shown = f" (default: {default})" if str(default) else ""
+        parser.add_argument(
+            f"--{name}",
+            type=type(default) if not isinstance(default, Path) else Path,
+            default=self._environment.get(_variable(name), default),
+            help=text + shown,
+        )
+
+    def flag(self, parser: argparse.ArgumentParser, name: str, text: str) -> None:
+        is_set = self._environment.get(_variable(name), "") not in ("", "0", "false", "no")
+        parser.add_argument(f"--{name}", action="store_true", default=is_set, help=text)
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper().replace("-", "_")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from bridge.serve import ServeSettings, serve
+    from bridge.serve import SettingsError as ServeError
+
+    try:
+        settings = ServeSettings(
+            models=options.models,
+            host=options.host,
+            port=options.port,
+            gateways=options.gateways,
+            workers=options.workers,
+            threads=options.threads,
+            redis_url=options.redis,
+            allow_open_redis=options.allow_open_redis,
+        )
+    except ServeError as error:
+        return _refused(error)
+    return serve(settings, dict(os.environ))
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    if not _queue_is_fit(options):
+        return EXIT_CONFIGURATION
+    # Imported only now: prometheus_client chooses its mode when it is imported.
+    import uvloop
+
+    from bridge.gateway.process import run_gateway
+    from bridge.gateway.settings import GatewaySettings, SettingsError
+
+    try:
+        settings = GatewaySettings(
+            host=options.host,
+            port=options.port,
+            redis_url=options.redis,
+            is_port_shared=options.share_port,
+            metrics_dir=os.environ.get(METRICS_DIR_VARIABLE),
+        )
+    except SettingsError as error:
+        return _refused(error)
+    descriptor = ready_fd(os.environ)
+    try:
+        uvloop.run(run_gateway(settings, lambda host, port: notify_ready(descriptor)))
+    except OSError as error:
+        return _refused(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}")
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    if not _queue_is_fit(options):
+        return EXIT_CONFIGURATION
+    from workers.loading import LoadError
+    from workers.process import WorkerFailedError, run_worker
+    from workers.settings import SettingsError, WorkerSettings
+
+    descriptor = ready_fd(os.environ)
+    try:
+        settings = WorkerSettings(
+            models=options.models,
+            redis_url=options.redis,
+            threads=options.threads or len(os.sched_getaffinity(0)),
+        )
+        run_worker(settings, lambda: notify_ready(descriptor))
+    except (SettingsError, LoadError) as error:
+        return _refused(error)
+    except WorkerFailedError:
+        return 1
+    return 0
+
+
+def _queue_is_fit(options: argparse.Namespace) -> bool:
+    if not options.redis:
+        _refused("redis: give the queue's URL with --redis or BATCHBRIDGE_REDIS")
+        return False
+    try:
+        warnings = check_queue(options.redis, allow_open=options.allow_open_redis)
+    except UnsafeQueueError as error:
+        _refused(error)
+        return False
+    log = structlog.get_logger(__name__)
+    for warning in warnings:
+        log.warning("queue_warning", text=warning, url=without_password(options.redis))
+    return True
+
+
+def _refused(reason: object) -> int:
+    """Say what is wrong, for a person, and return the exit code."""
+    sys.stderr.write(f"batchbridge: {reason}\n")
+    return EXIT_CONFIGURATION
+
+
+if __name__ == "__main__":
+    sys.exit(main())

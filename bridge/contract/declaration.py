@@ -1,0 +1,212 @@
+"""`contract.toml`: what a team declares about a model version, and how it meets the graph."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Literal
+
+import msgspec
+
+from bridge.contract.datatype import DATATYPES
+from bridge.contract.model import (
+    TIMEOUTS_PER_TARGET,
+    Category,
+    Serving,
+    TensorSpec,
+    ValueRules,
+)
+
+COLUMNS_MAX = 100_000
+DEFAULT_LATENCY_TARGET_MS = 100.0
+
+
+class DeclarationError(Exception):
+    """`contract.toml` cannot be used; the message names the key and what was expected."""
+
+
+class _Rules(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    description: str = ""
+    range: tuple[float, float] | None = None
+    categories: list[Category] | None = None
+    unit: str | None = None
+    nulls: Literal["unset", "refuse", "allow"] = "unset"
+
+    def rules(self, where: str) -> ValueRules:
+        if self.range is not None and not self.range[0] <= self.range[1]:
+            raise DeclarationError(f"{where}.range: {list(self.range)} is not [lowest, highest]")
+        return ValueRules(
+            range=self.range,
+            categories=None if self.categories is None else tuple(self.categories),
+            unit=self.unit,
+            nulls=self.nulls,
+            description=self.description,
+        )
+
+
+class _Tensor(_Rules, forbid_unknown_fields=True, kw_only=True):
+    datatype: str | None = None
+    shape: list[int] | None = None
+    columns: list[str] = []
+    column: dict[str, _Rules] = {}
+
+
+class _Serving(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    latency_target_ms: float = DEFAULT_LATENCY_TARGET_MS
+    timeout_ms: float | None = None
+    max_batch_rows: int | None = None
+
+
+class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A parsed `contract.toml`; every part is optional."""
+
+    description: str = ""
+    serving_section: _Serving = msgspec.field(default_factory=_Serving, name="serving")
+    inputs: dict[str, _Tensor] = {}
+    outputs: dict[str, _Tensor] = {}
+
+    def serving(self) -> Serving:
+        """Return the serving targets in seconds.
+
+        Raises:
+            DeclarationError: a target, timeout or cap that is not positive, or a timeout shorter
+                than the target.
+        """
+        section = self.serving_section
+        target_ms = section.latency_target_ms
+        timeout_ms = section.timeout_ms
+        if timeout_ms is None:
+            timeout_ms = target_ms * TIMEOUTS_PER_TARGET
+        if not target_ms > 0:
+            raise DeclarationError(f"serving.latency_target_ms: {target_ms} is not positive")
+        if not timeout_ms >= target_ms:
+            raise DeclarationError(
+                f"serving.timeout_ms: {timeout_ms} is below the latency target, {target_ms}"
+            )
+        if section.max_batch_rows is not None and section.max_batch_rows < 1:
+            raise DeclarationError(f"serving.max_batch_rows: {section.max_batch_rows} is below 1")
+        return Serving(
+            latency_target_s=target_ms / 1000,
+            timeout_s=timeout_ms / 1000,
+            max_batch_rows=section.max_batch_rows,
+        )
+
+    def caller_inputs(
+        self, graph: tuple[TensorSpec, ...] | None, *, replaced: bool
+    ) -> tuple[TensorSpec, ...]:
+        """Return the inputs that callers send: the graph's, annotated, or the declared ones.
+
+        `replaced` says that the version's pipeline has a function of its own before the model.
+
+        Raises:
+            DeclarationError: a declared tensor that the graph does not have or that contradicts
+                it, or no tensors at all.
+        """
+        return _meet(self.inputs, graph, "inputs", replaced=replaced)
+
+    def caller_outputs(
+        self, graph: tuple[TensorSpec, ...] | None, *, replaced: bool
+    ) -> tuple[TensorSpec, ...]:
+        """Return the outputs that callers get; see `caller_inputs`."""
+        return _meet(self.outputs, graph, "outputs", replaced=replaced)
+
+
+def parse_declaration(text: bytes) -> Declaration:
+    """Return the declaration that the bytes of a `contract.toml` hold.
+
+    Raises:
+        DeclarationError: not TOML, an unknown key, a value of the wrong type.
+    """
+    try:
+        return msgspec.convert(tomllib.loads(text.decode()), Declaration)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeclarationError(f"not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise DeclarationError(str(error)) from error
+
+
+def _meet(
+    declared: dict[str, _Tensor],
+    graph: tuple[TensorSpec, ...] | None,
+    section: str,
+    *,
+    replaced: bool,
+) -> tuple[TensorSpec, ...]:
+    own = graph is None or (replaced and any(item.datatype for item in declared.values()))
+    if own:
+        if not declared:
+            raise DeclarationError(
+                f"{section}: must be declared, with datatypes, for a model without model.onnx"
+            )
+        return tuple(_declared(name, item, section) for name, item in declared.items())
+    assert graph is not None
+    known = {spec.name: spec for spec in graph}
+    for name in declared:
+        if name not in known:
+            raise DeclarationError(
+                f"{section}.{name}: the graph has no such tensor, it has {', '.join(known)}"
+            )
+    return tuple(
+        _annotated(spec, declared[spec.name], section) if spec.name in declared else spec
+        for spec in graph
+    )
+
+
+def _declared(name: str, item: _Tensor, section: str) -> TensorSpec:
+    where = f"{section}.{name}"
+    if item.datatype not in DATATYPES:
+        raise DeclarationError(
+            f"{where}.datatype: {item.datatype!r} is not one of {', '.join(DATATYPES)}"
+        )
+    shape = tuple(item.shape or (-1,))
+    if shape[0] != -1 or any(size < 1 and size != -1 for size in shape):
+        raise DeclarationError(f"{where}.shape: {list(shape)} must start with -1, the rows")
+    return _with_rules(TensorSpec(name=name, datatype=item.datatype, shape=shape), item, where)
+
+
+def _annotated(spec: TensorSpec, item: _Tensor, section: str) -> TensorSpec:
+    where = f"{section}.{spec.name}"
+    if item.datatype is not None and item.datatype != spec.datatype:
+        raise DeclarationError(
+            f"{where}.datatype: {item.datatype}, but the graph says {spec.datatype}"
+        )
+    if item.shape is not None and tuple(item.shape) != spec.shape:
+        raise DeclarationError(
+            f"{where}.shape: {item.shape}, but the graph says {list(spec.shape)}"
+        )
+    return _with_rules(spec, item, where)
+
+
+def _with_rules(spec: TensorSpec, item: _Tensor, where: str) -> TensorSpec:
+    if item.columns:
+        width = spec.shape[-1] if len(spec.shape) > 1 else None
+        if width != len(item.columns) or len(set(item.columns)) != len(item.columns):
+            raise DeclarationError(
+                f"{where}.columns: {len(item.columns)} names (each once) for a last axis of {width}"
+            )
+    for name in item.column:
+        if name not in item.columns:
+            raise DeclarationError(f"{where}.column.{name!r}: not among the tensor's columns")
+    rules = item.rules(where)
+    _refuse_mistyped(spec, rules, where)
+    column_rules: dict[str, ValueRules] = {}
+    for name, column in item.column.items():
+        column_rules[name] = column.rules(f"{where}.column.{name!r}")
+        _refuse_mistyped(spec, column_rules[name], f"{where}.column.{name!r}")
+    return msgspec.structs.replace(
+        spec, columns=tuple(item.columns), rules=rules, column_rules=column_rules
+    )
+
+
+def _refuse_mistyped(spec: TensorSpec, rules: ValueRules, where: str) -> None:
+    kind = spec.type.kind
+    expected: dict[str, type[Any]] = {"bytes": str, "integer": int}
+    if rules.categories is not None and not all(
+        isinstance(value, expected.get(kind, ())) for value in rules.categories
+    ):
+        raise DeclarationError(
+            f"{where}.categories: must be text for BYTES and whole numbers for integer tensors"
+        )
+    if rules.range is not None and kind not in ("integer", "floating"):
+        raise DeclarationError(f"{where}.range: a {spec.datatype} tensor has no range")
+    if rules.nulls == "allow" and kind != "floating":
+        raise DeclarationError(f"{where}.nulls: a {spec.datatype} tensor cannot hold nulls")

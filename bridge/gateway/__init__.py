@@ -1,0 +1,1 @@
+"""HTTP in, frames out: dialects, admission at the door, everything in flight."""

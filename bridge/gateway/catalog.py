@@ -1,0 +1,188 @@
+"""The models that this gateway knows, learned from what workers publish; it holds no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bridge.contract.model import ModelContract
+from bridge.gateway.dialects.call import InputLimits
+from bridge.gateway.dialects.door import Door
+from bridge.gateway.problem import Problem, ProblemCode
+from bridge.scheduling.admission import Admission, Capacity
+from bridge.scheduling.service_time import ServiceTime
+from bridge.wire.frame import Heartbeat, ServedModel, ServiceReport
+
+# A worker beats about three times a second and every result frame counts as a beat.
+WORKER_SILENT_S_MAX = 1.0
+# A worker whose run lasts longer than this, and than STALL_RUNS full batches, has stalled.
+STALLED_S_MIN = 3.0
+STALL_RUNS = 3.0
+# For so long after its last worker a model is known, and 503; then it is unknown, and 404.
+MODEL_REMEMBERED_S = 60.0
+
+
+@dataclass(slots=True)
+class WorkerView:
+    """What this gateway knows of one worker: when it was heard last and what it serves."""
+
+    heard_s: float
+    stalled_s: float = 0.0
+    leaving: bool = False
+    services: dict[str, ServiceReport] = field(default_factory=dict)
+
+    def is_alive(self, now_s: float) -> bool:
+        """Return whether work sent now would be taken."""
+        return not self.leaving and now_s - self.heard_s <= WORKER_SILENT_S_MAX
+
+    def serves(self, model_key: str, now_s: float) -> bool:
+        """Return whether the worker is alive, serves the version and makes progress."""
+        service = self.services.get(model_key)
+        if service is None or not self.is_alive(now_s):
+            return False
+        return self.stalled_s <= max(STALLED_S_MIN, STALL_RUNS * _full_run_s(service))
+
+
+@dataclass(slots=True)
+class ModelVersion:
+    """One model version: its contract compiled into a door, and its admission."""
+
+    contract: ModelContract
+    digest: str
+    door: Door
+    admission: Admission = field(default_factory=Admission)
+    served_s: float = 0.0
+
+
+class Catalog:
+    """Workers and model versions, by what was heard and when.
+
+    Time is passed in: seconds on the gateway's monotonic clock.
+    """
+
+    def __init__(self, limits: InputLimits) -> None:
+        self._limits = limits
+        self._workers: dict[str, WorkerView] = {}
+        self._versions: dict[str, ModelVersion] = {}
+        self._by_model: dict[str, list[str]] = {}
+        self.gateways = 1
+
+    def observe(self, heartbeat: Heartbeat, now_s: float) -> list[ServedModel]:
+        """Take in a heartbeat; return the models whose contract is unknown or has changed."""
+        services = {model.model_key: model.service for model in heartbeat.models}
+        self._workers[heartbeat.worker] = WorkerView(
+            now_s, heartbeat.stalled_s, heartbeat.leaving, services
+        )
+        self._forget(now_s)
+        unknown = []
+        for model in heartbeat.models:
+            version = self._versions.get(model.model_key)
+            if version is None or version.digest != model.contract_digest:
+                unknown.append(model)
+            else:
+                version.served_s = now_s
+        return unknown
+
+    def observe_result(
+        self, worker: str, model_key: str, service: ServiceReport, now_s: float
+    ) -> None:
+        """Take in the model of time that came with a result frame."""
+        view = self._workers.get(worker)
+        if view is not None:
+            view.heard_s = now_s
+            view.stalled_s = 0.0
+            view.services[model_key] = service
+
+    def learn(self, contract: ModelContract, digest: str, now_s: float) -> None:
+        """Add or replace a model version; requests in flight keep their permits."""
+        known = self._versions.get(contract.key)
+        version = ModelVersion(contract, digest, Door(contract, self._limits), served_s=now_s)
+        if known is not None:
+            version.admission = known.admission
+        self._versions[contract.key] = version
+        self._index()
+
+    def find(self, model: str, version: str | None) -> ModelVersion:
+        """Return a model's version, the highest that is known by default.
+
+        Raises:
+            Problem: `unknown_model`.
+        """
+        if version is None:
+            keys = self._by_model.get(model)
+            found = self._versions[keys[-1]] if keys else None
+        else:
+            found = self._versions.get(f"{model}@{version}")
+        if found is None:
+            raise Problem(ProblemCode.UNKNOWN_MODEL, "no such model or version")
+        return found
+
+    def versions_of(self, model: str) -> list[str]:
+        """Return the known versions of a model, lowest first."""
+        return [key.rpartition("@")[2] for key in self._by_model.get(model, [])]
+
+    def all_versions(self) -> list[ModelVersion]:
+        """Return every known model version, by name, then version."""
+        return [self._versions[key] for keys in self._by_model.values() for key in keys]
+
+    def capacity(self, model_key: str, now_s: float) -> Capacity | None:
+        """Return what serves a model version now, None if nothing does."""
+        serving = [view for view in self._workers.values() if view.serves(model_key, now_s)]
+        if not serving:
+            return None
+        slowest = max((view.services[model_key] for view in serving), key=_full_run_s)
+        return Capacity(
+            workers=len(serving),
+            batch_rows=slowest.batch_rows,
+            service=ServiceTime(slowest.fixed_s, slowest.per_row_s, slowest.jitter),
+            gateways=self.gateways,
+        )
+
+    def batch_rows(self, model_key: str) -> int:
+        """Return the largest batch that every worker heard of runs for a model version."""
+        sizes = [
+            view.services[model_key].batch_rows
+            for view in self._workers.values()
+            if model_key in view.services
+        ]
+        return min(sizes, default=1)
+
+    def workers_alive(self, now_s: float) -> int:
+        """Return how many workers are alive and make progress on something."""
+        return sum(
+            any(view.serves(key, now_s) for key in view.services) for view in self._workers.values()
+        )
+
+    def forget_workers(self) -> None:
+        """Drop everything known of workers: the queue they were heard through is gone."""
+        self._workers.clear()
+
+    def _forget(self, now_s: float) -> None:
+        silent = [
+            name
+            for name, view in self._workers.items()
+            if now_s - view.heard_s > MODEL_REMEMBERED_S or view.leaving
+        ]
+        for name in silent:
+            del self._workers[name]
+        gone = [
+            key
+            for key, version in self._versions.items()
+            if now_s - version.served_s > MODEL_REMEMBERED_S
+        ]
+        for key in gone:
+            del self._versions[key]
+        if gone:
+            self._index()
+
+    def _index(self) -> None:
+        self._by_model = {}
+        for version in sorted(self._versions.values(), key=_by_name_and_number):
+            self._by_model.setdefault(version.contract.name, []).append(version.contract.key)
+
+
+def _by_name_and_number(version: ModelVersion) -> tuple[str, int]:
+    return version.contract.name, int(version.contract.version)
+
+
+def _full_run_s(service: ServiceReport) -> float:
+    return service.fixed_s + service.per_row_s * service.batch_rows

@@ -1,0 +1,133 @@
+"""The door of one model version: HTTP bodies in, validated calls out, and answers back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from bridge.contract.invalid import InvalidCode, InvalidInput
+from bridge.contract.model import ModelContract
+from bridge.gateway.dialects import binary, messagepack
+from bridge.gateway.dialects.call import Array, Body, InferCall, InputLimits, OutputMismatch
+from bridge.gateway.dialects.inputs import Inputs, InputTensor
+from bridge.gateway.dialects.media_type import dialect_of
+from bridge.gateway.dialects.messagepack import MessagePackRequests
+from bridge.gateway.dialects.options import OutputChoice
+from bridge.gateway.dialects.v2_answer import V2Answers
+from bridge.gateway.dialects.v2_json import V2Requests
+
+
+class Door:
+    """Reads and writes bodies by one contract, compiled once."""
+
+    def __init__(self, contract: ModelContract, limits: InputLimits) -> None:
+        self._contract = contract
+        self._inputs = Inputs(contract, limits)
+        self._outputs = OutputChoice(contract, limits)
+        self._v2 = V2Requests(contract, self._inputs, self._outputs, limits)
+        self._messagepack = MessagePackRequests(self._inputs, self._outputs, limits)
+        self._answers = V2Answers(contract)
+        self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
+
+    def parse(
+        self,
+        content_type: str | None,
+        inference_header_length: int | None,
+        body: bytes | memoryview,
+    ) -> InferCall:
+        """Return the call that a request body holds.
+
+        `content_type` is the header's value as sent; `inference_header_length` the value of
+        Inference-Header-Content-Length in bytes, both None where the header is absent. The
+        tensors may share the body's memory, which must therefore not change afterwards.
+
+        Raises:
+            InvalidInput: anything that the dialect or the contract does not accept; no other
+                exception, whatever the bytes are.
+        """
+        dialect = dialect_of(content_type)
+        if dialect == "messagepack":
+            if inference_header_length is not None:
+                raise InvalidInput(
+                    InvalidCode.BAD_BINARY,
+                    "Inference-Header-Content-Length does not go with MessagePack",
+                )
+            return self._messagepack.parse(bytes(body))
+        if inference_header_length is None:
+            return self._v2.parse(bytes(body), None)
+        if inference_header_length == 0:
+            return self._raw(memoryview(body))
+        if not 0 < inference_header_length <= len(body):
+            raise InvalidInput(
+                InvalidCode.BAD_BINARY,
+                f"Inference-Header-Content-Length: {inference_header_length} is not within the "
+                f"body of {len(body)} bytes",
+            )
+        return self._v2.parse(
+            bytes(body[:inference_header_length]), memoryview(body)[inference_header_length:]
+        )
+
+    def answer(self, call: InferCall, outputs: Mapping[str, Array]) -> Body:
+        """Return the answer to `call` in its own form.
+
+        `outputs` hold every wanted output, shape (rows, ...), in the contract's dtype; BYTES as
+        object, str or bytes arrays.
+
+        Raises:
+            OutputMismatch: an output is missing, or has another dtype or number of rows.
+        """
+        for wanted in call.outputs:
+            array = outputs.get(wanted.name)
+            if array is None or not self._is_as_agreed(wanted.name, array, call.rows):
+                raise OutputMismatch(f"output {wanted.name} is not what the contract says")
+        if call.form == "messagepack":
+            return messagepack.write(self._contract, call, outputs)
+        return self._answers.write(call, outputs)
+
+    def _is_as_agreed(self, name: str, array: Array, rows: int) -> bool:
+        wanted = self._output_dtypes[name]
+        if array.dtype != wanted and not (wanted.kind == "O" and array.dtype.kind in "SU"):
+            return False
+        return array.ndim > 0 and array.shape[0] == rows
+
+    def _raw(self, body: memoryview) -> InferCall:
+        """One row of the only input, without any JSON; all outputs come back as binary."""
+        if len(self._inputs.tensors) != 1:
+            raise InvalidInput(
+                InvalidCode.BAD_BINARY, "a raw binary body needs a model with exactly one input"
+            )
+        (tensor,) = self._inputs.tensors.values()
+        array = binary.from_bytes(tensor, body, _raw_shape(tensor, body))
+        if tensor.check is not None:
+            tensor.check.check(array)
+        return InferCall(
+            None, 1, {tensor.name: array}, self._outputs.as_binary, None, False, 0, "binary"
+        )
+
+
+def _raw_shape(tensor: InputTensor, body: memoryview) -> tuple[int, ...]:
+    """Return the shape of one row, its variable dimension taken from the size of the body.
+
+    Raises:
+        InvalidInput: `wrong_shape` for more than one variable dimension, `shape_data_mismatch`
+            for a body that is no whole number of values, `empty` for one without any.
+    """
+    row_shape = tensor.spec.row_shape
+    if row_shape.count(-1) > 1:
+        raise InvalidInput(
+            InvalidCode.WRONG_SHAPE,
+            f"input {tensor.shown_name}: a raw binary body cannot tell the sizes of more than one "
+            "variable dimension",
+        )
+    if not len(body):
+        raise InvalidInput(InvalidCode.EMPTY, f"input {tensor.shown_name}: the body is empty")
+    if -1 not in row_shape:
+        return (1, *row_shape)
+    if tensor.type.kind == "bytes":
+        count = binary.count_texts(tensor, body)
+    else:
+        count = len(body) // tensor.type.item_bytes
+    fixed = math.prod(size for size in row_shape if size != -1)
+    # At least 1, so that a body too short for it is refused by its size.
+    variable = max(1, count // fixed)
+    return (1, *(variable if size == -1 else size for size in row_shape))

@@ -1,0 +1,79 @@
+"""What the server and a model version say about themselves: V2, our additions in `parameters`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+
+SERVER_NAME = "batchbridge"
+EXTENSIONS = ("binary_tensor_data", "schedule_policy")
+
+
+def server_metadata() -> dict[str, Any]:
+    """Return the document of `GET /v2`."""
+    try:
+        release = version(SERVER_NAME)
+    except PackageNotFoundError:
+        release = "unknown"
+    return {"name": SERVER_NAME, "version": release, "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(contract: ModelContract, versions: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `GET /v2/models/{m}[/versions/{v}]`; -1 is a variable dimension.
+
+    `parameters` hold what the protocol has no word for, of the model and of each tensor.
+    """
+    serving = contract.serving
+    parameters: dict[str, Any] = {
+        "version": contract.version,
+        "latency_target_ms": serving.latency_target_s * 1e3,
+        "timeout_ms": serving.timeout_s * 1e3,
+    }
+    if serving.max_batch_rows is not None:
+        parameters["max_batch_rows"] = serving.max_batch_rows
+    if contract.description:
+        parameters["description"] = contract.description
+    return {
+        "name": contract.name,
+        "versions": list(versions),
+        "platform": contract.platform,
+        "inputs": [_tensor(spec) for spec in contract.inputs],
+        "outputs": [_tensor(spec) for spec in contract.outputs],
+        "parameters": parameters,
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": spec.name,
+        "datatype": spec.datatype,
+        "shape": list(spec.shape),
+    }
+    parameters = _rules(spec.rules)
+    if spec.columns:
+        parameters["columns"] = list(spec.columns)
+    if spec.column_rules:
+        parameters["column_rules"] = {
+            name: _rules(rules) for name, rules in spec.column_rules.items()
+        }
+    if parameters:
+        document["parameters"] = parameters
+    return document
+
+
+def _rules(rules: ValueRules) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    if rules.description:
+        document["description"] = rules.description
+    if rules.unit is not None:
+        document["unit"] = rules.unit
+    if rules.range is not None:
+        document["range"] = list(rules.range)
+    if rules.categories is not None:
+        document["categories"] = list(rules.categories)
+    if rules.nulls != "unset":
+        document["nulls"] = rules.nulls
+    return document

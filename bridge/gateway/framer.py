@@ -1,0 +1,166 @@
+"""Packs the requests of one event-loop turn into frames.
+
+Requests share a frame only if a worker may run them in one batch: same model version, same row
+shapes. A frame holds at most one batch of rows; a request with more is split into parts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bridge.gateway.flight import Flight
+from bridge.wire.block import to_block
+from bridge.wire.frame import (
+    FRAME_REQUESTS_MAX,
+    REQUEST_ID_BYTES,
+    RequestEntry,
+    RequestFrame,
+    encode_frame,
+)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Signature = tuple[tuple[int, ...], ...]
+
+# Half of what a frame may hold: the sizes of text are estimated.
+FRAME_BYTES_TARGET = 32 * 2**20
+TEXT_BYTES_ESTIMATE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFrame:
+    """One frame ready to be sent, and the flights that it carries."""
+
+    model_key: str
+    data: bytes
+    flights: tuple[Flight, ...]
+
+
+@dataclass(slots=True)
+class _Part:
+    flight: Flight
+    index: int
+    start: int
+    rows: int
+
+
+@dataclass(slots=True)
+class _Load:
+    """The parts that travel in one frame."""
+
+    parts: list[_Part] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
+
+
+class Framer:
+    """Collects flights until the owner of the connection drains them."""
+
+    def __init__(
+        self,
+        gateway_id: str,
+        batch_rows: Callable[[str], int],
+        server_us: Callable[[float], int],
+    ) -> None:
+        """`batch_rows` gives a model version's batch size; `server_us` converts loop time."""
+        self._gateway_id = gateway_id
+        self._batch_rows = batch_rows
+        self._server_us = server_us
+        self._waiting: list[Flight] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, flight: Flight) -> None:
+        """Add a flight to the next frames."""
+        self._waiting.append(flight)
+
+    def drain(self, is_wanted: Callable[[Flight], bool]) -> list[PackedFrame]:
+        """Return what was collected, as frames, without the flights nobody wants any more."""
+        waiting, self._waiting = self._waiting, []
+        groups: dict[tuple[str, Signature], list[Flight]] = {}
+        for flight in waiting:
+            if is_wanted(flight):
+                key = (flight.model_key, tuple(a.shape[1:] for a in flight.tensors.values()))
+                groups.setdefault(key, []).append(flight)
+        return [
+            self._pack(model_key, load)
+            for (model_key, _), flights in groups.items()
+            for load in _loads(flights, self._batch_rows(model_key))
+        ]
+
+    def _pack(self, model_key: str, load: _Load) -> PackedFrame:
+        parts = load.parts
+        frame = RequestFrame(
+            frame_id=secrets.token_bytes(REQUEST_ID_BYTES),
+            gateway=self._gateway_id,
+            lane="online",
+            requests=[self._entry(part) for part in parts],
+            tensors=[to_block(name, _rows(parts, name)) for name in parts[0].flight.tensors],
+        )
+        return PackedFrame(model_key, encode_frame(frame), tuple(part.flight for part in parts))
+
+    def _entry(self, part: _Part) -> RequestEntry:
+        flight = part.flight
+        return RequestEntry(
+            flight.request_id,
+            part.index,
+            part.rows,
+            self._server_us(flight.launched_s),
+            self._server_us(flight.deadline_s),
+        )
+
+
+def _rows(parts: list[_Part], name: str) -> list[Array]:
+    return [
+        part.flight.tensors[name]
+        if part.rows == part.flight.rows
+        else part.flight.tensors[name][part.start : part.start + part.rows]
+        for part in parts
+    ]
+
+
+def _loads(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Load]:
+    load = _Load()
+    for part in _parts(flights, batch_rows):
+        size = _row_bytes(part.flight) * part.rows
+        is_full = (
+            load.rows + part.rows > batch_rows
+            or load.size + size > FRAME_BYTES_TARGET
+            or len(load.parts) == FRAME_REQUESTS_MAX
+        )
+        if is_full and load.parts:
+            yield load
+            load = _Load()
+        load.parts.append(part)
+        load.rows += part.rows
+        load.size += size
+    if load.parts:
+        yield load
+
+
+def _parts(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Part]:
+    for flight in flights:
+        room = max(1, FRAME_BYTES_TARGET // max(_row_bytes(flight), 1))
+        step = min(batch_rows, room)
+        if flight.rows <= step:
+            flight.parts.rows = [flight.rows]
+            yield _Part(flight, 0, 0, flight.rows)
+            continue
+        starts = range(0, flight.rows, step)
+        sizes = [min(step, flight.rows - start) for start in starts]
+        flight.parts.rows = sizes
+        for index, (start, rows) in enumerate(zip(starts, sizes, strict=True)):
+            yield _Part(flight, index, start, rows)
+
+
+def _row_bytes(flight: Flight) -> int:
+    total = sum(
+        array.nbytes if array.dtype != object else array.size * TEXT_BYTES_ESTIMATE
+        for array in flight.tensors.values()
+    )
+    return total // flight.rows

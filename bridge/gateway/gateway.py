@@ -1,0 +1,245 @@
+"""The gateway without HTTP: door, admission, framer, flights and the link, held together.
+
+A request's way: find the version, admit its rows (a permit), launch a flight, frame it; the
+link's writer sends the frame, the reader brings the result, the flight lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from bridge.contract.model import ModelContract
+from bridge.gateway.catalog import Catalog, ModelVersion
+from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.flight import Flight, FlightTable, Landed, Outcome
+from bridge.gateway.framer import Framer, PackedFrame
+from bridge.gateway.metrics import GatewayMetrics
+from bridge.gateway.problem import (
+    Problem,
+    ProblemCode,
+    no_worker,
+    overloaded,
+    queue_unavailable,
+)
+from bridge.gateway.queue_link import Outbox, QueueLink
+from bridge.scheduling.admission import Permit, Refusal
+from bridge.wire.clock import ServerClock
+from bridge.wire.frame import (
+    Heartbeat,
+    ResultFrame,
+    WireError,
+    decode_reply,
+)
+
+log = structlog.get_logger(__name__)
+
+GATEWAY_ID_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that was let in: only this can be launched."""
+
+    version: ModelVersion
+    call: InferCall
+    permit: Permit
+    deadline_s: float
+
+
+class Gateway:
+    """One gateway process's state; everything runs on its event loop."""
+
+    def __init__(self, redis_url: str, limits: InputLimits, metrics: GatewayMetrics) -> None:
+        loop = asyncio.get_running_loop()
+        self._now_s: Callable[[], float] = loop.time
+        self.gateway_id = secrets.token_hex(GATEWAY_ID_BYTES)
+        self.metrics = metrics
+        self.catalog = Catalog(limits)
+        self.flights = FlightTable(loop)
+        self.is_draining = False
+        self._ready = asyncio.Event()
+        clock = ServerClock()
+        self._framer = Framer(self.gateway_id, self.catalog.batch_rows, clock.server_us)
+        outbox = Outbox(self._take_frames, self.flights.take_abandoned)
+        self.link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests sent now would be answered: queue up, a worker alive, not draining."""
+        return (
+            self.link.is_up
+            and not self.is_draining
+            and self.catalog.workers_alive(self._now_s()) > 0
+        )
+
+    async def wait_ready(self) -> None:
+        """Return when the queue is connected and a worker's contracts have arrived."""
+        await self._ready.wait()
+
+    def find(self, model: str, version: str | None) -> ModelVersion:
+        """Return a model version; see `Catalog.find`."""
+        return self.catalog.find(model, version)
+
+    def serves(self, version: ModelVersion) -> bool:
+        """Return whether a live worker serves the version."""
+        return self.catalog.capacity(version.contract.key, self._now_s()) is not None
+
+    def check_open(self, version: ModelVersion) -> None:
+        """Refuse early, before a body is read, what cannot be taken whatever it holds.
+
+        Raises:
+            Problem: `queue_unavailable` or `no_worker`. While draining, what still comes in over
+                open connections is served: refusing it would fail a rolling restart's callers.
+        """
+        if not self.link.is_up:
+            raise queue_unavailable()
+        if not self.serves(version):
+            raise no_worker()
+
+    def admit(self, version: ModelVersion, call: InferCall, received_s: float) -> Admitted:
+        """Let a call in or refuse it.
+
+        A call without a timeout of its own is judged by the model's latency target and ends at
+        the model's timeout; one with its own is judged by it and ends at it. `received_s` is the
+        loop's time at which the request arrived.
+
+        Raises:
+            Problem: `overloaded` with an honest Retry-After, or as `check_open`.
+        """
+        self.check_open(version)
+        capacity = self.catalog.capacity(version.contract.key, self._now_s())
+        if capacity is None:
+            raise no_worker()
+        serving = version.contract.serving
+        own_s = call.timeout_s
+        judged_by_s = received_s + (serving.latency_target_s if own_s is None else own_s)
+        decision = version.admission.admit(self._now_s(), call.rows, judged_by_s, capacity)
+        if isinstance(decision, Refusal):
+            raise overloaded(decision.retry_after_s)
+        deadline_s = received_s + (serving.timeout_s if own_s is None else own_s)
+        return Admitted(version, call, decision, deadline_s)
+
+    def launch(self, admitted: Admitted, settle: Callable[[Outcome], None]) -> Flight:
+        """Send an admitted call on its way; `settle` is called once, on the event loop."""
+        flight = self.flights.launch(
+            admitted.version.contract.key,
+            admitted.call.tensors,
+            admitted.permit,
+            admitted.deadline_s,
+            settle,
+        )
+        self._framer.put(flight)
+        self.link.wake()
+        return flight
+
+    def abandon(self, flight: Flight) -> None:
+        """Note that a flight's caller has gone; it is not run if it has not started."""
+        if self.flights.waits_for(flight):
+            self.flights.abandon(flight)
+            self.metrics.abandoned.inc()
+            self.link.wake()
+
+    async def answer(self, admitted: Admitted) -> Landed:
+        """Launch a call and wait for its outcome; abandon it when the awaiting task is cancelled.
+
+        Raises:
+            Problem: the call was admitted but not answered.
+        """
+        arrived: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        flight = self.launch(admitted, partial(_settle, arrived))
+        try:
+            outcome = await arrived
+        except asyncio.CancelledError:
+            self.abandon(flight)
+            raise
+        self._count(flight, admitted.version.contract.name, outcome)
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
+
+    def on_reply(self, data: bytes) -> None:
+        """Take in a result frame or heartbeat; bytes that are neither are counted and dropped."""
+        try:
+            reply = decode_reply(data)
+        except WireError as error:
+            self.metrics.bad_replies.inc()
+            log.warning("bad_reply", reason=str(error)[:200])
+            return
+        if isinstance(reply, Heartbeat):
+            self._on_heartbeat(reply)
+        else:
+            self._on_result(reply)
+
+    def on_contract(self, contract: ModelContract, digest: str) -> None:
+        """Learn a model version."""
+        self.catalog.learn(contract, digest, self._now_s())
+        log.info("model_learned", model=contract.key)
+        self._ready.set()
+
+    def on_frame_lost(self, frame: PackedFrame) -> None:
+        """Answer 503 to the requests of a frame that was not, or may not have been, queued."""
+        for flight in frame.flights:
+            self.flights.fail(flight, queue_unavailable())
+
+    def on_queue_lost(self) -> None:
+        """Answer 503 to everything in flight: its queue is gone."""
+        lost = self.flights.fail_all(queue_unavailable)
+        if lost:
+            log.warning("flights_lost", count=lost)
+        self.catalog.forget_workers()
+
+    def on_gateways(self, count: int) -> None:
+        """Share the capacity with so many gateways."""
+        self.catalog.gateways = count
+
+    def set_gauges(self, metrics: GatewayMetrics) -> None:
+        """Bring the gauges up to date before they are shown."""
+        metrics.in_flight.set(len(self.flights))
+        metrics.queue_up.set(float(self.link.is_up))
+        metrics.workers.set(self.catalog.workers_alive(self._now_s()))
+
+    def _take_frames(self) -> list[PackedFrame]:
+        frames = self._framer.drain(self.flights.waits_for)
+        if frames:
+            self.metrics.frames.inc(len(frames))
+        return frames
+
+    def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        for model in self.catalog.observe(heartbeat, self._now_s()):
+            self.link.want_contract(model)
+        if heartbeat.leaving:
+            log.info("worker_left", worker=heartbeat.worker)
+
+    def _on_result(self, frame: ResultFrame) -> None:
+        self.catalog.observe_result(frame.worker, frame.model_key, frame.service, self._now_s())
+        landing = self.flights.land(frame)
+        if landing.strays:
+            self.metrics.strays.inc(landing.strays)
+        if frame.batch.counted_here:
+            label = self.metrics.model_label(frame.model_key.rpartition("@")[0])
+            self.metrics.batch_rows.labels(label).observe(frame.batch.rows)
+            self.metrics.run_time.labels(label).observe(frame.batch.run_us / 1e6)
+
+    def _count(self, flight: Flight, model: str, outcome: Outcome) -> None:
+        label = self.metrics.model_label(model)
+        if isinstance(outcome, Problem):
+            self.metrics.requests.labels(label, outcome.code.value).inc()
+            if outcome.code is ProblemCode.EXPIRED:
+                self.metrics.expired.inc()
+            return
+        self.metrics.requests.labels(label, "ok").inc()
+        self.metrics.latency.labels(label).observe(self._now_s() - flight.launched_s)
+        timings = outcome.timings
+        self.metrics.queue_delay.labels(label).observe(timings.queue_s + timings.batch_s)
+
+
+def _settle(arrived: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    # The awaiting task may have been cancelled in the same turn of the loop.
+    if not arrived.done():
+        arrived.set_result(outcome)

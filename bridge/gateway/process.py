@@ -1,0 +1,106 @@
+"""A gateway process: link and listener up, requests served, drained on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from bridge.gateway.connection import Connections, GatewayConnection, require_strict_parser
+from bridge.gateway.dialects.call import InputLimits
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.http import Routes
+from bridge.gateway.metrics import GatewayMetrics
+from bridge.gateway.settings import GatewaySettings
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 1024
+# After SIGTERM, open connections may still send: each answer says `Connection: close`. Idle ones
+# are closed after this grace, busy ones when they are answered.
+IDLE_GRACE_S = 1.0
+DRAIN_S_MAX = 25.0
+
+
+async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    `on_ready` is called once with the address, when the queue is connected and a model is known.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        UnsafeParserError: aiohttp runs without its C parser.
+    """
+    require_strict_parser()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    gateway = Gateway(settings.redis_url, InputLimits(), GatewayMetrics(settings.metrics_dir))
+    listening = _listen(settings)
+    connections = Connections()
+    runner = web.AppRunner(Routes(gateway).application(), handler_cancellation=True)
+    await runner.setup()
+    server = await loop.create_server(
+        lambda: GatewayConnection(_manager(runner), connections), sock=listening, backlog=BACKLOG
+    )
+    host, port = listening.getsockname()[:2]
+    log.info("listening", host=host, port=port, gateway=gateway.gateway_id)
+    async with asyncio.TaskGroup() as tasks:
+        link = tasks.create_task(gateway.link.run(), name="queue-link")
+        announce = tasks.create_task(_announce(gateway, on_ready, host, port), name="announce")
+        await stop.wait()
+        log.info("draining", in_flight=len(gateway.flights))
+        gateway.is_draining = True
+        server.close()
+        announce.cancel()
+        await _drain(gateway, connections)
+        await runner.cleanup()
+        link.cancel()
+    log.info("stopped")
+
+
+async def _announce(
+    gateway: Gateway, on_ready: Callable[[str, int], None], host: str, port: int
+) -> None:
+    await gateway.wait_ready()
+    on_ready(host, port)
+
+
+async def _drain(gateway: Gateway, connections: Connections) -> None:
+    """Wait until all is answered; give idle connections a moment to be used or closed."""
+    try:
+        async with asyncio.timeout(IDLE_GRACE_S):
+            await connections.wait_none()
+    except TimeoutError:
+        log.info("closing_idle_connections")
+    try:
+        async with asyncio.timeout(DRAIN_S_MAX):
+            await gateway.flights.wait_empty()
+    except TimeoutError:
+        log.warning("drain_incomplete", in_flight=len(gateway.flights))
+
+
+def _manager(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the application was not set up")
+    return runner.server
+
+
+def _listen(settings: GatewaySettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.is_port_shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.setblocking(False)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError:
+        listening.close()
+        raise
+    return listening

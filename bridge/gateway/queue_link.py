@@ -1,0 +1,264 @@
+"""The gateway's two connections to Redis: one writes, one reads; no request ever awaits them.
+
+The writer sends, in one pipeline a turn, the frames of that turn, the ids of abandoned requests,
+and twice a second the gateway's own registration. The reader takes result frames and heartbeats
+from the gateway's list. An XADD is never sent twice: when a reply is missing, the requests of
+that frame are answered 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import redis.asyncio as aioredis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from bridge.contract.model import ModelContract, contract_digest, decode_contract
+from bridge.gateway.framer import PackedFrame
+from bridge.wire import keys
+from bridge.wire.clock import ServerClock
+from bridge.wire.frame import ServedModel
+
+log = structlog.get_logger(__name__)
+
+BEAT_S = 0.5
+REPLY_S_MAX = 1.0
+CONNECT_S_MAX = 1.0
+READ_BLOCK_S = 1.0
+READ_FRAMES_MAX = 64
+RECONNECT_S_FIRST = 0.05
+RECONNECT_S_MAX = 0.5
+GATEWAY_SILENT_S_MAX = 3.0
+RESULTS_TTL_MS = 60_000
+
+
+class LinkEvents(Protocol):
+    """What the link tells its owner; called on the event loop, must not block."""
+
+    def on_reply(self, data: bytes) -> None:
+        """One result frame or heartbeat arrived."""
+
+    def on_contract(self, contract: ModelContract, digest: str) -> None:
+        """A contract that was asked for arrived."""
+
+    def on_frame_lost(self, frame: PackedFrame) -> None:
+        """A frame was refused by the server, or nobody can say whether it arrived."""
+
+    def on_queue_lost(self) -> None:
+        """The server cannot be reached, or another or an empty one answered."""
+
+    def on_gateways(self, count: int) -> None:
+        """So many gateways are registered, this one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where the writer takes from: frames to send and ids of abandoned requests."""
+
+    frames: Callable[[], list[PackedFrame]]
+    abandoned: Callable[[], list[bytes]]
+
+
+class QueueLink:
+    """Owns the connections, keeps them up, and knows whether the queue can be used."""
+
+    def __init__(
+        self, url: str, gateway_id: str, events: LinkEvents, outbox: Outbox, clock: ServerClock
+    ) -> None:
+        self._url = url
+        self._gateway_id = gateway_id
+        self._events = events
+        self._outbox = outbox
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._beat_due = True
+        self._wanted: dict[str, ServedModel] = {}
+        self._server_run: str | None = None
+        self._connected = False
+        self._writable = False
+        self.commands_sent = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the queue is connected and took the last write."""
+        return self._connected and self._writable
+
+    def wake(self) -> None:
+        """Tell the writer that there is something to send."""
+        self._wake.set()
+
+    def want_contract(self, model: ServedModel) -> None:
+        """Ask for a contract; it arrives through `on_contract`."""
+        self._wanted[model.model_key] = model
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        delay_s = 0.0
+        while True:
+            await asyncio.sleep(delay_s)
+            try:
+                await self._run_connected()
+            except* (RedisError, OSError, TimeoutError) as group:
+                reason = _first(group)
+            was_up, self._connected = self._connected, False
+            self._writable = False
+            if was_up:
+                log.warning("queue_lost", reason=type(reason).__name__)
+                delay_s = 0.0
+            else:
+                self._events.on_queue_lost()
+                delay_s = min(RECONNECT_S_MAX, max(RECONNECT_S_FIRST, delay_s * 2))
+
+    async def _run_connected(self) -> None:
+        async with (
+            _client(self._url, REPLY_S_MAX) as writer,
+            _client(self._url, READ_BLOCK_S + REPLY_S_MAX) as reader,
+        ):
+            await self._greet(writer)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write(writer), name="queue-writer")
+                tasks.create_task(self._read(reader), name="queue-reader")
+                tasks.create_task(self._beat(), name="queue-beat")
+
+    async def _greet(self, writer: aioredis.Redis) -> None:
+        server = await writer.info("server")
+        run = str(server.get("run_id"))
+        if self._server_run not in (None, run):
+            self._events.on_queue_lost()
+        self._server_run = run
+        self._clock.forget()
+        self._clock_sample(*await self._timed(writer))
+        self._connected = self._writable = True
+        self._beat_due = True
+        self._wake.set()
+        log.info("queue_connected", server=str(server.get("redis_version")))
+
+    async def _timed(self, writer: aioredis.Redis) -> tuple[float, float, Any]:
+        now = asyncio.get_running_loop().time
+        sent_s = now()
+        reply = await writer.time()
+        return sent_s, now(), reply
+
+    def _clock_sample(self, sent_s: float, received_s: float, reply: Any) -> None:
+        seconds, microseconds = reply
+        self._clock.observe(sent_s, received_s, int(seconds) * 1_000_000 + int(microseconds))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._beat_due = True
+            self._wake.set()
+
+    async def _write(self, client: aioredis.Redis) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush(client)
+
+    async def _flush(self, client: aioredis.Redis) -> None:
+        frames = self._outbox.frames()
+        abandoned = self._outbox.abandoned()
+        wanted, self._wanted = self._wanted, {}
+        beat, self._beat_due = self._beat_due, False
+        pipeline = client.pipeline(transaction=False)
+        for frame in frames:
+            pipeline.xadd(keys.online_key(frame.model_key), {keys.FRAME_FIELD: frame.data})
+        if abandoned:
+            pipeline.publish(keys.CANCELLED_CHANNEL, b"".join(abandoned))
+        for model_key in wanted:
+            pipeline.get(keys.contract_key(model_key))
+        if beat:
+            self._add_beat(pipeline)
+        sent = len(pipeline)
+        if not sent:
+            return
+        self.commands_sent += sent
+        started_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(REPLY_S_MAX):
+                replies = await pipeline.execute(raise_on_error=False)
+        except BaseException:
+            for frame in frames:
+                self._events.on_frame_lost(frame)
+            raise
+        self._on_written(frames, replies[: len(frames)])
+        skipped = len(frames) + bool(abandoned)
+        self._on_contracts(list(wanted.values()), replies[skipped : skipped + len(wanted)])
+        if beat:
+            self._on_beat(started_s, replies[skipped + len(wanted) :])
+
+    def _add_beat(self, pipeline: Any) -> None:
+        now_s = self._clock.server_us(asyncio.get_running_loop().time()) / 1e6
+        pipeline.time()
+        pipeline.zadd(keys.GATEWAYS_KEY, {self._gateway_id: now_s})
+        pipeline.zremrangebyscore(keys.GATEWAYS_KEY, "-inf", now_s - GATEWAY_SILENT_S_MAX)
+        pipeline.zcard(keys.GATEWAYS_KEY)
+        pipeline.pexpire(keys.results_key(self._gateway_id), RESULTS_TTL_MS)
+
+    def _on_written(self, frames: list[PackedFrame], replies: list[Any]) -> None:
+        for frame, reply in zip(frames, replies, strict=True):
+            if isinstance(reply, Exception):
+                self._refused(reply)
+                self._events.on_frame_lost(frame)
+
+    def _on_contracts(self, wanted: list[ServedModel], replies: list[Any]) -> None:
+        for model, reply in zip(wanted, replies, strict=True):
+            if isinstance(reply, bytes) and contract_digest(reply) == model.contract_digest:
+                self._events.on_contract(decode_contract(reply), model.contract_digest)
+            # Otherwise the worker has published another one meanwhile: its next beat says which.
+
+    def _on_beat(self, started_s: float, replies: list[Any]) -> None:
+        time_reply, added, _, count, _ = replies
+        for reply in (time_reply, added):
+            if isinstance(reply, Exception):
+                self._refused(reply)
+                return
+        self._clock_sample(started_s, asyncio.get_running_loop().time(), time_reply)
+        if not self._writable:
+            log.info("queue_writable")
+            self._writable = True
+        self._events.on_gateways(max(1, int(count)))
+
+    def _refused(self, reply: Exception) -> None:
+        if self._writable:
+            log.warning("queue_refuses_writes", reason=str(reply)[:80])
+        self._writable = False
+
+    async def _read(self, client: aioredis.Redis) -> None:
+        key = keys.results_key(self._gateway_id)
+        while True:
+            self.commands_sent += 1
+            async with asyncio.timeout(READ_BLOCK_S + REPLY_S_MAX):
+                reply: Any = await client.blmpop(
+                    READ_BLOCK_S, 1, key, direction="LEFT", count=READ_FRAMES_MAX
+                )
+            if reply is not None:
+                for data in reply[1]:
+                    self._events.on_reply(data)
+
+
+def _client(url: str, reply_s_max: float) -> aioredis.Redis:
+    # Retries off: redis-py 8 repeats a timed-out command ten times, and a repeated XADD is a
+    # duplicate. Each client is one connection, owned by one task.
+    return aioredis.Redis.from_url(
+        url,
+        single_connection_client=True,
+        socket_timeout=reply_s_max,
+        socket_connect_timeout=CONNECT_S_MAX,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+    )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

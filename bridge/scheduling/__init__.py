@@ -1,0 +1,1 @@
+"""Pure policies: values and the present time go in, decisions come out."""

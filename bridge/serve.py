@@ -1,0 +1,150 @@
+"""`batchbridge serve`: the queue, gateways and workers of one machine, started by one command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bridge.child_process import ChildSpec
+from bridge.contract.repository import RepositoryError, VersionFolder, scan
+from bridge.embedded_queue import EmbeddedQueueSettings, embedded_queue_plan
+from bridge.queue_server import QueueUnavailable
+from bridge.supervisor import Supervisor
+
+GATEWAYS_MAX = 64
+WORKERS_MAX = 256
+EXIT_CONFIGURATION = 2
+EXAMPLE_FILE = "example.json"
+_STOP_GATEWAYS = 1
+_STOP_WORKERS = 2
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """What to serve and where; `redis_url` empty means an embedded queue."""
+
+    models: Path
+    host: str
+    port: int
+    gateways: int
+    workers: int
+    threads: int
+    redis_url: str
+    allow_open_redis: bool
+
+    def __post_init__(self) -> None:
+        """Check each setting.
+
+        Raises:
+            SettingsError: naming the setting.
+        """
+        if not self.models.is_dir():
+            raise SettingsError(f"models: {self.models} is not a folder")
+        if not 1 <= self.gateways <= GATEWAYS_MAX:
+            raise SettingsError(f"gateways: {self.gateways} is not between 1 and {GATEWAYS_MAX}")
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise SettingsError(f"workers: {self.workers} is not between 1 and {WORKERS_MAX}")
+        if not 1 <= self.port <= 65_535:
+            raise SettingsError(f"port: {self.port} is not between 1 and 65535")
+
+    def threads_per_worker(self) -> int:
+        """Return ONNX Runtime's threads: the cores that gateways leave, shared by the workers."""
+        cores = len(os.sched_getaffinity(0))
+        return self.threads or max(1, (cores - self.gateways) // self.workers)
+
+
+def serve(settings: ServeSettings, environment: Mapping[str, str]) -> int:
+    """Run until SIGTERM, SIGINT or a configuration error; return the exit code."""
+    try:
+        folders = scan(settings.models)
+    except RepositoryError as error:
+        sys.stderr.write(f"batchbridge: {error}\n")
+        return EXIT_CONFIGURATION
+    with ExitStack() as stack:
+        children = []
+        url = settings.redis_url
+        if not url:
+            try:
+                queue = stack.enter_context(
+                    embedded_queue_plan(EmbeddedQueueSettings(env=environment))
+                )
+            except QueueUnavailable as error:
+                sys.stderr.write(f"batchbridge: {error}\n")
+                return EXIT_CONFIGURATION
+            url = queue.url
+            children.append(queue.child)
+        metrics_dir = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="batchbridge-metrics-")
+        )
+        shared = {
+            **environment,
+            "BATCHBRIDGE_REDIS": url,
+            "BATCHBRIDGE_ALLOW_OPEN_REDIS": "1" if settings.allow_open_redis else "",
+            "PROMETHEUS_MULTIPROC_DIR": metrics_dir,
+        }
+        children += _gateways(settings, shared) + _workers(settings, shared)
+        supervisor = Supervisor(
+            children,
+            log=structlog.get_logger(__name__),
+            on_ready=lambda: _say_ready(settings, folders),
+        )
+        return asyncio.run(supervisor.run())
+
+
+def _gateways(settings: ServeSettings, environment: Mapping[str, str]) -> list[ChildSpec]:
+    words = ["gateway", "--host", settings.host, "--port", str(settings.port)]
+    if settings.gateways > 1:
+        words.append("--share-port")
+    return [
+        _child(f"gateway-{number}", words, environment, _STOP_GATEWAYS)
+        for number in range(settings.gateways)
+    ]
+
+
+def _workers(settings: ServeSettings, environment: Mapping[str, str]) -> list[ChildSpec]:
+    threads = str(settings.threads_per_worker())
+    words = ["worker", "--models", str(settings.models), "--threads", threads]
+    return [
+        _child(f"worker-{number}", words, environment, _STOP_WORKERS)
+        for number in range(settings.workers)
+    ]
+
+
+def _child(
+    name: str, words: list[str], environment: Mapping[str, str], stop_order: int
+) -> ChildSpec:
+    argv = (sys.executable, "-m", "bridge.cli", *words)
+    return ChildSpec(name=name, argv=argv, env=environment, stop_order=stop_order)
+
+
+def _say_ready(settings: ServeSettings, folders: list[VersionFolder]) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{settings.port}"
+    names = ", ".join(sorted({folder.model for folder in folders}))
+    print(f"Batchbridge is ready at {url}, serving {names}. Try:")
+    print(_curl(url, folders), flush=True)
+
+
+def _curl(url: str, folders: list[VersionFolder]) -> str:
+    """A command that works: a prediction where a version has an example, else its metadata."""
+    for folder in folders:
+        example = folder.path / EXAMPLE_FILE
+        if example.is_file():
+            return (
+                f"curl -s -H 'Content-Type: application/json' -d @{shlex.quote(str(example))} "
+                f"{url}/v2/models/{folder.model}/versions/{folder.version}/infer"
+            )
+    return f"curl -s {url}/v2/models/{folders[0].model}" if folders else f"curl -s {url}/v2"

@@ -1,0 +1,1 @@
+"""How requests travel: frames to bytes and back, key names, the data dictionary."""

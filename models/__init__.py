@@ -1,0 +1,1 @@
+"""A model repository with real, small models, and the script that builds them."""

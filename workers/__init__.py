@@ -1,0 +1,1 @@
+"""Frames in, results out: take, run, reply. Knows no HTTP."""

@@ -1,0 +1,82 @@
+"""Leases: a frame in a worker's hands stays there while it is renewed, then another takes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from redis import Redis
+
+from bridge.wire import keys
+from workers.hand import Hand, TakenFrame
+from workers.reader import FrameTaker
+
+log = structlog.get_logger(__name__)
+
+RECLAIMED_FRAMES_MAX = 16
+# Deliveries that ended with a worker's death or silence: from the first number on a frame's
+# requests run alone, from the second on it is given up.
+RUNS_ALONE_AFTER = 2
+DEAD_AFTER = 3
+CONSUMER_FORGOTTEN_MS = 600_000
+
+
+class Leases:
+    """Renews this worker's frames and takes over those that nobody renews."""
+
+    def __init__(self, worker: str, hand: Hand, taker: FrameTaker, lease_s: float) -> None:
+        self._worker = worker
+        self._hand = hand
+        self._taker = taker
+        self._lease_ms = int(lease_s * 1000)
+
+    def add_search(self, pipeline: Any, model_key: str) -> None:
+        """Add the command whose reply lists the frames that nobody renews."""
+        pipeline.xpending_range(
+            keys.online_key(model_key),
+            keys.GROUP,
+            "-",
+            "+",
+            RECLAIMED_FRAMES_MAX,
+            idle=self._lease_ms,
+        )
+
+    def add_renewals(self, pipeline: Any) -> None:
+        """Add the commands that renew what is in hand."""
+        renewed: list[TakenFrame] = self._hand.frames_to_renew(time.monotonic())
+        by_model: dict[str, list[bytes]] = {}
+        for taken in renewed:
+            by_model.setdefault(taken.model_key, []).append(taken.entry_id)
+        for model_key, entry_ids in by_model.items():
+            pipeline.xclaim(
+                keys.online_key(model_key), keys.GROUP, self._worker, 0, entry_ids, justid=True
+            )
+
+    def reclaim(self, client: Redis, model_key: str, entries: Iterable[Any]) -> None:
+        """Take over the frames that a search has found, unless they are in hand already."""
+        for pending in entries:
+            entry_id, deliveries = pending["message_id"], int(pending["times_delivered"])
+            if self._hand.holds(model_key, entry_id):
+                continue
+            claimed: Any = client.xclaim(
+                keys.online_key(model_key), keys.GROUP, self._worker, self._lease_ms, [entry_id]
+            )
+            log.warning("reclaimed", model=model_key, entry=entry_id.decode(), count=deliveries)
+            if deliveries < DEAD_AFTER:
+                is_suspect = deliveries >= RUNS_ALONE_AFTER
+                self._hand.put(self._taker.take(model_key, claimed, is_suspect))
+                continue
+            for claimed_id, fields in claimed:
+                data = (fields or {}).get(keys.FRAME_FIELD, b"")
+                reason = f"in the hands of {deliveries} workers that died or went silent"
+                self._taker.bury(model_key, claimed_id, data, reason)
+
+    def forget_consumers(self, client: Redis, model_key: str) -> None:
+        """Remove the names of workers long gone; never one that still holds an entry."""
+        key = keys.online_key(model_key)
+        consumers: Any = client.xinfo_consumers(key, keys.GROUP)
+        for consumer in consumers:
+            if consumer["pending"] == 0 and consumer["idle"] > CONSUMER_FORGOTTEN_MS:
+                client.xgroup_delconsumer(key, keys.GROUP, consumer["name"])

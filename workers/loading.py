@@ -1,0 +1,184 @@
+"""From a model repository to models that are loaded, checked, warmed and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from bridge.contract.declaration import Declaration, DeclarationError, parse_declaration
+from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+from bridge.contract.repository import (
+    CONTRACT_FILE,
+    MODEL_FILE,
+    PIPELINE_FILE,
+    RepositoryError,
+    VersionFolder,
+    digest,
+    scan,
+)
+from bridge.scheduling.service_time import ServiceTimeFit
+from workers.graph import UnsafeGraphError, check_graph
+from workers.model import BadOutput, Model, ModelError
+from workers.pipeline import Pipeline, PipelineError, load_pipeline
+from workers.session import Session, SessionError
+
+log = structlog.get_logger(__name__)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PROFILE_ROWS = (256, 64, 8, 1)
+PROFILE_RUNS = 3
+PROFILE_S_MAX = 2.0
+VARIABLE_SIZE_ASSUMED = 8
+
+
+class LoadError(Exception):
+    """A model version cannot be served; the message names its folder and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model with what its profile at load measured."""
+
+    model: Model
+    fit: ServiceTimeFit
+
+
+def load_models(root: Path, threads: int) -> list[LoadedModel]:
+    """Load every model version under `root`.
+
+    Raises:
+        LoadError: the folder is no repository, holds no model, or one of its models cannot be
+            served. None is served then: half a repository would be found out in production.
+    """
+    try:
+        folders = scan(root)
+    except RepositoryError as error:
+        raise LoadError(str(error)) from error
+    if not folders:
+        raise LoadError(f"{root}: holds no model, expected <model>/<version>/{MODEL_FILE}")
+    return [_load(folder, threads) for folder in folders]
+
+
+def _load(folder: VersionFolder, threads: int) -> LoadedModel:
+    try:
+        model = _model(folder, threads)
+    except (
+        RepositoryError, DeclarationError, UnsafeGraphError, SessionError, PipelineError,
+    ) as error:  # fmt: skip
+        raise LoadError(f"{folder.path}: {error}") from error
+    fit = ServiceTimeFit()
+    try:
+        _profile(model, fit)
+    except BadOutput as error:
+        raise LoadError(f"{folder.path}: {error}") from error
+    except ModelError as error:
+        # The rows were made up: real ones may be fine, so this is said and not fatal.
+        log.warning("profile_failed", model=folder.key, reason=str(error)[:200])
+    return LoadedModel(model, fit)
+
+
+def _model(folder: VersionFolder, threads: int) -> Model:
+    declared = folder.read(CONTRACT_FILE)
+    declaration = Declaration() if declared is None else _declaration(folder, declared)
+    content = folder.read(MODEL_FILE)
+    session = None
+    if content is not None:
+        check_graph(content)
+        session = Session(content, threads)
+    pipeline = Pipeline()
+    if folder.read(PIPELINE_FILE) is not None:
+        name = f"batchbridge_pipeline_{folder.model}_{folder.version}"
+        pipeline = load_pipeline(folder.path / PIPELINE_FILE, name)
+    _check_parts(folder, session, pipeline)
+    return Model(_contract(folder, declaration, session, pipeline), session, pipeline)
+
+
+def _declaration(folder: VersionFolder, content: bytes) -> Declaration:
+    try:
+        return parse_declaration(content)
+    except DeclarationError as error:
+        raise DeclarationError(f"{folder.path / CONTRACT_FILE}: {error}") from error
+
+
+def _check_parts(folder: VersionFolder, session: Session | None, pipeline: Pipeline) -> None:
+    if session is None and pipeline.predict is None:
+        raise PipelineError(f"{PIPELINE_FILE} defines no predict, and there is no {MODEL_FILE}")
+    if session is not None and pipeline.predict is not None:
+        raise PipelineError(f"{PIPELINE_FILE} defines predict, but there is also a {MODEL_FILE}")
+
+
+def _contract(
+    folder: VersionFolder, declaration: Declaration, session: Session | None, pipeline: Pipeline
+) -> ModelContract:
+    signature = None if session is None else session.signature
+    return ModelContract(
+        name=folder.model,
+        version=folder.version,
+        platform="python" if signature is None else "onnx_onnxv1",
+        inputs=declaration.caller_inputs(
+            None if signature is None else signature.inputs,
+            replaced=pipeline.preprocess is not None,
+        ),
+        outputs=declaration.caller_outputs(
+            None if signature is None else signature.outputs,
+            replaced=pipeline.postprocess is not None,
+        ),
+        serving=declaration.serving(),
+        model_sha256=digest(folder),
+        description=declaration.description,
+    )
+
+
+def _profile(model: Model, fit: ServiceTimeFit) -> None:
+    """Run made-up rows, largest batch first so that the arena grows once, and time the runs."""
+    cap = model.contract.serving.max_batch_rows or PROFILE_ROWS[0]
+    if model.fixed_rows is not None:
+        cap = min(cap, model.fixed_rows)
+    sizes = sorted({min(rows, cap) for rows in PROFILE_ROWS}, reverse=True)
+    ends_s = time.perf_counter() + PROFILE_S_MAX
+    for rows in sizes:
+        inputs = {spec.name: example_rows(spec, rows) for spec in model.contract.inputs}
+        model.run(inputs, rows)
+        for _ in range(PROFILE_RUNS):
+            started_s = time.perf_counter()
+            model.run(inputs, rows)
+            finished_s = time.perf_counter()
+            fit.observe(rows, finished_s - started_s)
+            if finished_s > ends_s:
+                break
+
+
+def example_rows(spec: TensorSpec, rows: int) -> Array:
+    """Return `rows` equal rows that the tensor's contract allows: shape (rows, ...).
+
+    A column takes the middle of its range, its first category, or 0.
+    """
+    row_shape = tuple(VARIABLE_SIZE_ASSUMED if size < 0 else size for size in spec.row_shape)
+    array = np.empty((rows, *row_shape), dtype=spec.type.dtype)
+    if spec.column_rules:
+        for index, value in enumerate(_column_values(spec)):
+            array[..., index] = value
+    else:
+        array[...] = _example_value(spec, spec.rules)
+    return array
+
+
+def _column_values(spec: TensorSpec) -> Iterator[Any]:
+    for column in spec.columns:
+        yield _example_value(spec, spec.column_rules.get(column, spec.rules))
+
+
+def _example_value(spec: TensorSpec, rules: ValueRules) -> Any:
+    if rules.categories:
+        return rules.categories[0]
+    if rules.range is not None:
+        middle = (rules.range[0] + rules.range[1]) / 2
+        return int(middle) if spec.type.kind == "integer" else middle
+    return "" if spec.type.kind == "bytes" else 0

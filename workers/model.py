@@ -1,0 +1,132 @@
+"""One model version, loaded: batches of caller inputs in, caller outputs out.
+
+ModelError
+├── RowsFailed    the model or its pipeline raised on this batch
+└── BadOutput     it returned, but not one row for each row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bridge.contract.model import ModelContract, TensorSpec
+from workers.pipeline import Pipeline
+from workers.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class ModelError(Exception):
+    """A batch that the model did not answer."""
+
+
+class RowsFailed(ModelError):
+    """The model raised; perhaps on one row only."""
+
+
+class BadOutput(ModelError):
+    """The outputs do not fit the contract: rows, names or datatypes."""
+
+
+class Model:
+    """A contract with what computes it: a pipeline, a session, or both."""
+
+    def __init__(
+        self, contract: ModelContract, session: Session | None, pipeline: Pipeline
+    ) -> None:
+        self.contract = contract
+        self._session = session
+        self._pipeline = pipeline
+
+    @property
+    def fixed_rows(self) -> int | None:
+        """The batch dimension that the graph was exported with, None if it is free."""
+        return None if self._session is None else self._session.signature.fixed_rows
+
+    @property
+    def needs_own_arrays(self) -> bool:
+        """Whether the inputs must be writable: a batch script may change them in place."""
+        return self._pipeline != Pipeline()
+
+    def run(self, inputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """Return the outputs for `rows` rows: arrays of shape (rows, ...) in the contract's dtypes.
+
+        Raises:
+            RowsFailed: the model or its pipeline raised.
+            BadOutput: an output is missing, has another number of rows, or cannot be converted.
+        """
+        try:
+            outputs = self._compute(inputs, rows)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise RowsFailed(f"{type(error).__name__}: {error}") from error
+        return {spec.name: _fitted(spec, outputs, rows) for spec in self.contract.outputs}
+
+    def _compute(self, inputs: Mapping[str, Array], rows: int) -> Mapping[str, Array]:
+        pipeline = self._pipeline
+        if pipeline.predict is not None:
+            return pipeline.predict(inputs)
+        if self._session is None:
+            raise RowsFailed("there is neither a graph nor a predict function")
+        features = inputs if pipeline.preprocess is None else pipeline.preprocess(inputs)
+        outputs: Mapping[str, Array] = self._run_session(features, rows)
+        return outputs if pipeline.postprocess is None else pipeline.postprocess(outputs, inputs)
+
+    def _run_session(self, features: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        assert self._session is not None
+        features = _as_graph_expects(self._session.signature.inputs, features)
+        fixed = self._session.signature.fixed_rows
+        if fixed is None:
+            return self._session.run(features)
+        pieces = [
+            self._run_padded(features, start, min(fixed, rows - start), fixed)
+            for start in range(0, rows, fixed)
+        ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def _run_padded(
+        self, features: Mapping[str, Array], start: int, rows: int, fixed: int
+    ) -> dict[str, Array]:
+        assert self._session is not None
+        padded = {
+            name: _padded(array[start : start + rows], fixed) for name, array in features.items()
+        }
+        outputs = self._session.run(padded)
+        for name, array in outputs.items():
+            if array.shape[:1] != (fixed,):
+                raise BadOutput(f"output {name!r}: shape {array.shape} for {fixed} rows")
+        return {name: array[:rows] for name, array in outputs.items()}
+
+
+def _padded(rows: Array, fixed: int) -> Array:
+    """Repeat the last row: a row that is known to be valid, unlike zeros."""
+    missing = fixed - len(rows)
+    return rows if not missing else np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+
+
+def _as_graph_expects(
+    specs: tuple[TensorSpec, ...], features: Mapping[str, Array]
+) -> dict[str, Array]:
+    missing = [spec.name for spec in specs if spec.name not in features]
+    if missing:
+        raise RowsFailed(f"preprocess returned no {', '.join(missing)}")
+    return {spec.name: np.asarray(features[spec.name], dtype=spec.type.dtype) for spec in specs}
+
+
+def _fitted(spec: TensorSpec, outputs: Mapping[str, Array], rows: int) -> Array:
+    if spec.name not in outputs:
+        raise BadOutput(f"output {spec.name!r} is missing")
+    array = np.asarray(outputs[spec.name])
+    if array.shape[:1] != (rows,):
+        raise BadOutput(f"output {spec.name!r}: shape {array.shape} for {rows} rows")
+    wanted = spec.type.dtype
+    if array.dtype != wanted:
+        try:
+            array = array.astype(wanted)
+        except (TypeError, ValueError) as error:
+            raise BadOutput(f"output {spec.name!r}: {array.dtype} is no {spec.datatype}") from error
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)

@@ -1,0 +1,128 @@
+"""A worker process: models loaded, five threads, drained on SIGTERM."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from bridge.wire.clock import ServerClock
+from workers.beat import Beat
+from workers.cancellations import Cancellations
+from workers.connection import Connector
+from workers.hand import Hand
+from workers.leases import Leases
+from workers.loading import load_models
+from workers.reader import FrameTaker, Reader
+from workers.runner import Runner, ServedVersion
+from workers.settings import WorkerSettings
+from workers.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+WORKER_ID_BYTES = 6
+WRITE_S_MAX = 5.0
+
+
+class WorkerFailedError(Exception):
+    """One of the worker's loops ended with an error; the process cannot go on."""
+
+
+class Worker:
+    """The loops of one worker and what they share."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        versions: dict[str, ServedVersion],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.name = secrets.token_hex(WORKER_ID_BYTES)
+        self.stop = threading.Event()
+        self._errors: list[BaseException] = []
+        clock = ServerClock()
+        url = settings.redis_url
+        self._hand = Hand({key: v.pace for key, v in versions.items()}, settings.lease_s)
+        self._writer = Writer(Connector(url, "writer"))
+        names = {
+            key: tuple(spec.name for spec in version.model.contract.inputs)
+            for key, version in versions.items()
+        }
+        taker = FrameTaker(names, self._writer, clock)
+        self._reader = Reader(self.name, Connector(url, "reader"), self._hand, taker, self._writer)
+        self._runner = Runner(self.name, versions, self._hand, self._reader, self._writer, clock)
+        self._beat = Beat(
+            self.name,
+            Connector(url, "beat"),
+            versions,
+            Leases(self.name, self._hand, taker, settings.lease_s),
+            self._runner,
+            clock,
+            settings.run_s_max,
+            on_ready,
+        )
+        self._cancellations = Cancellations(Connector(url, "cancellations"), self._hand)
+
+    def run(self) -> None:
+        """Work until `stop` is set, then drain: nothing new, everything in hand answered.
+
+        Raises:
+            WorkerFailedError: a loop ended with an error.
+        """
+        beat = self._start("beat", self._beat.run)
+        cancellations = self._start("cancellations", self._cancellations.run)
+        reader = self._start("reader", self._reader.run)
+        runner = self._start("runner", self._runner.run)
+        writer = self._start("writer", self._writer.run)
+        self.stop.wait()
+        log.info("draining", worker=self.name)
+        self._beat.leave()
+        self._reader.leave()
+        reader.join()
+        self._hand.close()
+        runner.join()
+        self._writer.close()
+        writer.join(WRITE_S_MAX)
+        self._writer.give_up()
+        self._cancellations.stop()
+        self._beat.stop()
+        for thread in (writer, cancellations, beat):
+            thread.join()
+        if self._errors:
+            raise WorkerFailedError(repr(self._errors[0])) from self._errors[0]
+
+    def _start(self, name: str, loop: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guarded, args=(name, loop), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guarded(self, name: str, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:
+            log.exception("loop_failed", loop=name)
+            self._errors.append(error)
+            self._hand.close()
+            self.stop.set()
+
+
+def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
+    """Load the models and serve them until SIGTERM or SIGINT; drain and return.
+
+    `on_ready` is called once, when the gateways can learn of the models.
+
+    Raises:
+        LoadError: the repository cannot be served.
+        WorkerFailedError: a loop ended with an error.
+    """
+    loaded = load_models(settings.models, settings.threads)
+    versions = {item.model.contract.key: ServedVersion(item) for item in loaded}
+    worker = Worker(settings, versions, on_ready)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop.set())
+    log.info("loaded", worker=worker.name, models=list(versions))
+    worker.run()
+    log.info("stopped", worker=worker.name)
