@@ -129,8 +129,13 @@ def _gateway(options: argparse.Namespace) -> int:
     except SettingsError as error:
         return _refused(error)
     descriptor = ready_fd(os.environ)
+
+    def on_ready(host: str, port: int) -> None:
+        structlog.get_logger(__name__).info("ready", host=host, port=port)
+        notify_ready(descriptor)
+
     try:
-        uvloop.run(run_gateway(settings, lambda host, port: notify_ready(descriptor)))
+        uvloop.run(run_gateway(settings, on_ready))
     except OSError as error:
         return _refused(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}")
     return 0
@@ -144,13 +149,18 @@ def _worker(options: argparse.Namespace) -> int:
     from workers.settings import SettingsError, WorkerSettings
 
     descriptor = ready_fd(os.environ)
+
+    def on_ready() -> None:
+        structlog.get_logger(__name__).info("ready")
+        notify_ready(descriptor)
+
     try:
         settings = WorkerSettings(
             models=options.models,
             redis_url=options.redis,
             threads=options.threads or len(os.sched_getaffinity(0)),
         )
-        run_worker(settings, lambda: notify_ready(descriptor))
+        run_worker(settings, on_ready)
     except (SettingsError, LoadError) as error:
         return _refused(error)
     except WorkerFailedError:

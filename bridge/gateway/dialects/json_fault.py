@@ -37,10 +37,17 @@ def explained(text: bytes, error: Exception, depth_max: int) -> InvalidInput:
     except UnicodeDecodeError as fault:
         return InvalidInput(InvalidCode.BAD_JSON, f"not UTF-8 at byte {fault.start}")
     except msgspec.DecodeError as fault:
-        return InvalidInput(InvalidCode.BAD_JSON, f"not JSON: {fault}")
+        return InvalidInput(InvalidCode.BAD_JSON, f"not JSON: {_reason(str(fault))}")
     if depth(text) > depth_max:
         return _too_deep(depth_max)
     return error if isinstance(error, InvalidInput) else structure_fault(str(error), "")
+
+
+def _reason(text: str) -> str:
+    if text == "Input data was truncated":
+        # What msgspec says of a lone surrogate, too.
+        return "it ends too early, or has half of a surrogate pair"
+    return text.removeprefix("JSON is malformed: ")
 
 
 def structure_fault(text: str, where: str) -> InvalidInput:
