@@ -106,7 +106,7 @@ format: install-dev ## format the code and apply the safe lint fixes
 
 .PHONY: bench
 bench: install-dev ## measure throughput and latency against a bare session.run loop
-	@exec $(BIN)/python loadtest/bench.py $(ARGS)
+	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
 .PHONY: models
 models: install-dev ## build the sample models again

@@ -24,6 +24,7 @@ from workers.connection import Connector
 from workers.leases import Leases
 from workers.reader import make_groups
 from workers.runner import Runner, ServedVersion
+from workers.tally import NOTHING_COUNTED, Counts, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Beat:
         connector: Connector,
         versions: Mapping[str, ServedVersion],
         leases: Leases,
+        tally: Tally,
         runner: Runner,
         clock: ServerClock,
         run_s_max: float,
@@ -53,6 +55,7 @@ class Beat:
         self._connector = connector
         self._versions = versions
         self._leases = leases
+        self._tally = tally
         self._runner = runner
         self._clock = clock
         self._run_s_max = run_s_max
@@ -101,10 +104,12 @@ class Beat:
             self._published_s = now_s
         gateways, abandoned = self._look(client)
         pipeline = client.pipeline(transaction=False)
-        heartbeat = encode_frame(self._heartbeat())
-        for gateway in gateways:
+        self._sequence += 1
+        counts = self._tally.take() if gateways else NOTHING_COUNTED
+        for index, gateway in enumerate(gateways):
             key = keys.results_key(gateway.decode())
-            pipeline.rpush(key, heartbeat)
+            heartbeat = self._heartbeat(NOTHING_COUNTED if index else counts)
+            pipeline.rpush(key, encode_frame(heartbeat))
             pipeline.pexpire(key, RESULTS_TTL_MS)
         if len(pipeline):
             pipeline.execute(raise_on_error=False)
@@ -141,14 +146,15 @@ class Beat:
         pending = zip(self._versions, rest, strict=False)
         return gateways, {key: found for key, found in pending if isinstance(found, list) and found}
 
-    def _heartbeat(self) -> Heartbeat:
-        self._sequence += 1
+    def _heartbeat(self, counts: Counts) -> Heartbeat:
         return Heartbeat(
             worker=self._worker,
             sequence=self._sequence,
             leaving=self._leaving,
             progress=self._runner.progress,
             stalled_s=self._runner.stalled_s(),
+            reclaimed=counts.reclaimed,
+            dead_lettered=counts.dead_lettered,
             models=[
                 ServedModel(key, self._digests[key], version.report)
                 for key, version in self._versions.items()

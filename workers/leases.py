@@ -12,6 +12,7 @@ from redis import Redis
 from bridge.wire import keys
 from workers.hand import Hand, TakenFrame
 from workers.reader import FrameTaker
+from workers.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +27,13 @@ CONSUMER_FORGOTTEN_MS = 600_000
 class Leases:
     """Renews this worker's frames and takes over those that nobody renews."""
 
-    def __init__(self, worker: str, hand: Hand, taker: FrameTaker, lease_s: float) -> None:
+    def __init__(
+        self, worker: str, hand: Hand, taker: FrameTaker, tally: Tally, lease_s: float
+    ) -> None:
         self._worker = worker
         self._hand = hand
         self._taker = taker
+        self._tally = tally
         self._lease_ms = int(lease_s * 1000)
 
     def add_search(self, pipeline: Any, model_key: str) -> None:
@@ -63,7 +67,10 @@ class Leases:
             claimed: Any = client.xclaim(
                 keys.online_key(model_key), keys.GROUP, self._worker, self._lease_ms, [entry_id]
             )
+            if not claimed:
+                continue  # another worker was quicker
             log.warning("reclaimed", model=model_key, entry=entry_id.decode(), count=deliveries)
+            self._tally.add_reclaimed()
             if deliveries < DEAD_AFTER:
                 is_suspect = deliveries >= RUNS_ALONE_AFTER
                 self._hand.put(self._taker.take(model_key, claimed, is_suspect))

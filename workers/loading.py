@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import structlog
 
 from bridge.contract.declaration import Declaration, DeclarationError, parse_declaration
-from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+from bridge.contract.example import example_rows
+from bridge.contract.model import ModelContract
 from bridge.contract.repository import (
     CONTRACT_FILE,
     MODEL_FILE,
@@ -30,12 +28,9 @@ from workers.session import Session, SessionError
 
 log = structlog.get_logger(__name__)
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 PROFILE_ROWS = (256, 64, 8, 1)
 PROFILE_RUNS = 3
 PROFILE_S_MAX = 2.0
-VARIABLE_SIZE_ASSUMED = 8
 
 
 class LoadError(Exception):
@@ -153,32 +148,3 @@ def _profile(model: Model, fit: ServiceTimeFit) -> None:
             fit.observe(rows, finished_s - started_s)
             if finished_s > ends_s:
                 break
-
-
-def example_rows(spec: TensorSpec, rows: int) -> Array:
-    """Return `rows` equal rows that the tensor's contract allows: shape (rows, ...).
-
-    A column takes the middle of its range, its first category, or 0.
-    """
-    row_shape = tuple(VARIABLE_SIZE_ASSUMED if size < 0 else size for size in spec.row_shape)
-    array = np.empty((rows, *row_shape), dtype=spec.type.dtype)
-    if spec.column_rules:
-        for index, value in enumerate(_column_values(spec)):
-            array[..., index] = value
-    else:
-        array[...] = _example_value(spec, spec.rules)
-    return array
-
-
-def _column_values(spec: TensorSpec) -> Iterator[Any]:
-    for column in spec.columns:
-        yield _example_value(spec, spec.column_rules.get(column, spec.rules))
-
-
-def _example_value(spec: TensorSpec, rules: ValueRules) -> Any:
-    if rules.categories:
-        return rules.categories[0]
-    if rules.range is not None:
-        middle = (rules.range[0] + rules.range[1]) / 2
-        return int(middle) if spec.type.kind == "integer" else middle
-    return "" if spec.type.kind == "bytes" else 0

@@ -19,6 +19,7 @@ from workers.loading import load_models
 from workers.reader import FrameTaker, Reader
 from workers.runner import Runner, ServedVersion
 from workers.settings import WorkerSettings
+from workers.tally import Tally
 from workers.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Worker:
         self.stop = threading.Event()
         self._errors: list[BaseException] = []
         clock = ServerClock()
+        tally = Tally()
         url = settings.redis_url
         self._hand = Hand({key: v.pace for key, v in versions.items()}, settings.lease_s)
         self._writer = Writer(Connector(url, "writer"))
@@ -51,14 +53,15 @@ class Worker:
             key: tuple(spec.name for spec in version.model.contract.inputs)
             for key, version in versions.items()
         }
-        taker = FrameTaker(names, self._writer, clock)
+        taker = FrameTaker(names, self._writer, tally, clock)
         self._reader = Reader(self.name, Connector(url, "reader"), self._hand, taker, self._writer)
         self._runner = Runner(self.name, versions, self._hand, self._reader, self._writer, clock)
         self._beat = Beat(
             self.name,
             Connector(url, "beat"),
             versions,
-            Leases(self.name, self._hand, taker, settings.lease_s),
+            Leases(self.name, self._hand, taker, tally, settings.lease_s),
+            tally,
             self._runner,
             clock,
             settings.run_s_max,

