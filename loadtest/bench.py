@@ -37,6 +37,7 @@ ROUNDS = 5
 SECONDS = 2.0
 WARM_S = 1.0
 BULK_ROWS = 64
+BULK_CONNECTIONS = 16
 BULK_LAYERS = (30, 2048, 2048, 2048, 2)
 PORT = 18_080
 START_S_MAX = 60
@@ -134,14 +135,13 @@ def _bulk_model() -> bytes:
 
 
 def _cases(model: str, loop: BareLoop) -> Iterator[Case]:
-    random = np.random.default_rng(1)
-    row = random.random((1, loop.width), dtype=np.float32)
-    body = json.dumps(_request(row, loop)).encode()
+    row = _row(model, loop)
+    body = json.dumps(_request(loop, row)).encode()
     headers = (("Content-Type", "application/json"),)
     for connections in (1, 64, 256):
         yield Case(model, "single-row JSON", connections, 1, headers, body)
-    block = random.random((BULK_ROWS, loop.width), dtype=np.float32).tobytes()
-    head = _request(None, loop)
+    block = np.tile(np.array(row, dtype=np.float32), BULK_ROWS).tobytes()
+    head = _request(loop, None)
     head["inputs"][0]["parameters"] = {"binary_data_size": len(block)}
     head["parameters"] = {"binary_data_output": True}
     text = json.dumps(head).encode()
@@ -149,14 +149,24 @@ def _cases(model: str, loop: BareLoop) -> Iterator[Case]:
         ("Content-Type", "application/octet-stream"),
         ("Inference-Header-Content-Length", str(len(text))),
     )
-    yield Case(model, f"{BULK_ROWS}-row binary", 16, BULK_ROWS, binary, text + block)
+    yield Case(model, f"{BULK_ROWS}-row binary", BULK_CONNECTIONS, BULK_ROWS, binary, text + block)
 
 
-def _request(rows: Any, loop: BareLoop) -> dict[str, Any]:
-    shape = [BULK_ROWS if rows is None else len(rows), loop.width]
+def _row(model: str, loop: BareLoop) -> list[float]:
+    """One valid row: the model's own example, or random numbers where anything is valid."""
+    example = SAMPLE_MODELS / model / "1" / "example.json"
+    if example.is_file():
+        return list(json.loads(example.read_text())["inputs"][0]["data"])
+    values = np.random.default_rng(1).random(loop.width)
+    return [round(float(value), 5) for value in values]
+
+
+def _request(loop: BareLoop, row: list[float] | None) -> dict[str, Any]:
+    """A V2 body with one row, or the head of a binary one with BULK_ROWS."""
+    shape = [BULK_ROWS if row is None else 1, loop.width]
     tensor: dict[str, Any] = {"name": loop.input_name, "shape": shape, "datatype": "FP32"}
-    if rows is not None:
-        tensor["data"] = [round(float(value), 5) for value in rows.ravel()]
+    if row is not None:
+        tensor["data"] = row
     return {"inputs": [tensor]}
 
 

@@ -24,7 +24,7 @@ from workers.connection import Connector
 from workers.leases import Leases
 from workers.reader import make_groups
 from workers.runner import Runner, ServedVersion
-from workers.tally import NOTHING_COUNTED, Counts, Tally
+from workers.tally import NOTHING_COUNTED, Counts
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,6 @@ class Beat:
         connector: Connector,
         versions: Mapping[str, ServedVersion],
         leases: Leases,
-        tally: Tally,
         runner: Runner,
         clock: ServerClock,
         run_s_max: float,
@@ -55,7 +54,6 @@ class Beat:
         self._connector = connector
         self._versions = versions
         self._leases = leases
-        self._tally = tally
         self._runner = runner
         self._clock = clock
         self._run_s_max = run_s_max
@@ -105,7 +103,7 @@ class Beat:
         gateways, abandoned = self._look(client)
         pipeline = client.pipeline(transaction=False)
         self._sequence += 1
-        counts = self._tally.take() if gateways else NOTHING_COUNTED
+        counts = self._leases.tally.take() if gateways else NOTHING_COUNTED
         for index, gateway in enumerate(gateways):
             key = keys.results_key(gateway.decode())
             heartbeat = self._heartbeat(NOTHING_COUNTED if index else counts)

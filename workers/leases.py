@@ -33,7 +33,7 @@ class Leases:
         self._worker = worker
         self._hand = hand
         self._taker = taker
-        self._tally = tally
+        self.tally = tally
         self._lease_ms = int(lease_s * 1000)
 
     def add_search(self, pipeline: Any, model_key: str) -> None:
@@ -70,7 +70,7 @@ class Leases:
             if not claimed:
                 continue  # another worker was quicker
             log.warning("reclaimed", model=model_key, entry=entry_id.decode(), count=deliveries)
-            self._tally.add_reclaimed()
+            self.tally.add_reclaimed()
             if deliveries < DEAD_AFTER:
                 is_suspect = deliveries >= RUNS_ALONE_AFTER
                 self._hand.put(self._taker.take(model_key, claimed, is_suspect))

@@ -49,11 +49,8 @@ class Worker:
         url = settings.redis_url
         self._hand = Hand({key: v.pace for key, v in versions.items()}, settings.lease_s)
         self._writer = Writer(Connector(url, "writer"))
-        names = {
-            key: tuple(spec.name for spec in version.model.contract.inputs)
-            for key, version in versions.items()
-        }
-        taker = FrameTaker(names, self._writer, tally, clock)
+        inputs = {key: version.model.contract.inputs for key, version in versions.items()}
+        taker = FrameTaker(inputs, self._writer, tally, clock)
         self._reader = Reader(self.name, Connector(url, "reader"), self._hand, taker, self._writer)
         self._runner = Runner(self.name, versions, self._hand, self._reader, self._writer, clock)
         self._beat = Beat(
@@ -61,7 +58,6 @@ class Worker:
             Connector(url, "beat"),
             versions,
             Leases(self.name, self._hand, taker, tally, settings.lease_s),
-            tally,
             self._runner,
             clock,
             settings.run_s_max,

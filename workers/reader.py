@@ -12,10 +12,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from bridge.contract.model import TensorSpec
 from bridge.wire import keys
 from bridge.wire.block import from_block
 from bridge.wire.clock import ServerClock
-from bridge.wire.frame import MalformedFrame, RequestFrame, WireError, decode_request
+from bridge.wire.frame import MalformedFrame, RequestFrame, Tensor, WireError, decode_request
 from workers.connection import Connector
 from workers.hand import Hand, TakenFrame
 from workers.tally import Tally
@@ -42,13 +43,13 @@ class FrameTaker:
 
     def __init__(
         self,
-        contracts: Mapping[str, tuple[str, ...]],
+        inputs: Mapping[str, tuple[TensorSpec, ...]],
         writer: Writer,
         tally: Tally,
         clock: ServerClock,
     ) -> None:
-        """`contracts`: the input names of each model version, in order."""
-        self._input_names = contracts
+        """`inputs`: what each model version takes, in order."""
+        self._inputs = inputs
         self._writer = writer
         self._tally = tally
         self._clock = clock
@@ -56,7 +57,7 @@ class FrameTaker:
     @property
     def model_keys(self) -> list[str]:
         """The model versions served."""
-        return list(self._input_names)
+        return list(self._inputs)
 
     def take(
         self,
@@ -99,8 +100,10 @@ class FrameTaker:
         )
 
     def _arrays(self, model_key: str, frame: RequestFrame) -> dict[str, Any]:
-        names = tuple(tensor.name for tensor in frame.tensors)
-        if names != self._input_names[model_key]:
+        specs = self._inputs[model_key]
+        # Datatypes and shapes too: joined with others of its batch, a block of another datatype
+        # would turn all their rows into that datatype.
+        if len(frame.tensors) != len(specs) or not all(map(_fits, frame.tensors, specs)):
             raise MalformedFrame("the frame's tensors are not the model's inputs")
         rows = sum(entry.rows for entry in frame.requests)
         return {tensor.name: from_block(tensor, rows) for tensor in frame.tensors}
@@ -226,6 +229,16 @@ def make_groups(client: Redis, model_keys: Iterable[str]) -> None:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+
+def _fits(tensor: Tensor, spec: TensorSpec) -> bool:
+    """Whether a block is of the kind that the model takes: name, datatype, shape of a row."""
+    if (tensor.name, tensor.datatype) != (spec.name, spec.datatype):
+        return False
+    wanted = spec.row_shape
+    return len(wanted) == len(tensor.row_shape) and all(
+        size in (-1, given) for size, given in zip(wanted, tensor.row_shape, strict=True)
+    )
 
 
 def _model_key(stream: bytes) -> str:

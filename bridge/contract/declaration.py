@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from bridge.contract.datatype import DATATYPES
 from bridge.contract.model import (
@@ -18,6 +20,8 @@ from bridge.contract.model import (
 
 COLUMNS_MAX = 100_000
 DEFAULT_LATENCY_TARGET_MS = 100.0
+# An instant further off would not fit into a frame; it is also what a caller may ask for at most.
+TIMEOUT_MS_MAX = 3_600_000.0
 
 
 class DeclarationError(Exception):
@@ -68,19 +72,23 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Return the serving targets in seconds.
 
         Raises:
-            DeclarationError: a target, timeout or cap that is not positive, or a timeout shorter
-                than the target.
+            DeclarationError: a target, timeout or cap that is not positive, a timeout shorter
+                than the target, or either longer than `TIMEOUT_MS_MAX`.
         """
         section = self.serving_section
         target_ms = section.latency_target_ms
         timeout_ms = section.timeout_ms
         if timeout_ms is None:
-            timeout_ms = target_ms * TIMEOUTS_PER_TARGET
-        if not target_ms > 0:
-            raise DeclarationError(f"serving.latency_target_ms: {target_ms} is not positive")
-        if not timeout_ms >= target_ms:
+            timeout_ms = min(target_ms * TIMEOUTS_PER_TARGET, TIMEOUT_MS_MAX)
+        if not 0 < target_ms <= TIMEOUT_MS_MAX:
             raise DeclarationError(
-                f"serving.timeout_ms: {timeout_ms} is below the latency target, {target_ms}"
+                f"serving.latency_target_ms: {target_ms:g} is not positive and at most "
+                f"{TIMEOUT_MS_MAX:.0f}"
+            )
+        if not target_ms <= timeout_ms <= TIMEOUT_MS_MAX:
+            raise DeclarationError(
+                f"serving.timeout_ms: {timeout_ms:g} is not between the latency target, "
+                f"{target_ms:g}, and {TIMEOUT_MS_MAX:.0f}"
             )
         if section.max_batch_rows is not None and section.max_batch_rows < 1:
             raise DeclarationError(f"serving.max_batch_rows: {section.max_batch_rows} is below 1")
@@ -117,11 +125,36 @@ def parse_declaration(text: bytes) -> Declaration:
         DeclarationError: not TOML, an unknown key, a value of the wrong type.
     """
     try:
-        return msgspec.convert(tomllib.loads(text.decode()), Declaration)
+        document = tomllib.loads(text.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DeclarationError(f"not TOML: {error}") from error
+    try:
+        return msgspec.convert(document, Declaration)
     except msgspec.ValidationError as error:
-        raise DeclarationError(str(error)) from error
+        raise DeclarationError(_with_names(str(error), document)) from error
+
+
+def _with_names(message: str, document: dict[str, Any]) -> str:
+    """Name the tensor and the column, for which msgspec writes `[...]`."""
+    section = "inputs" if "$.inputs[...]" in message else "outputs"
+    tensors = document.get(section)
+    if f"$.{section}[...]" not in message or not isinstance(tensors, dict):
+        return message
+    name = next(name for name, item in tensors.items() if not _converts(item, _Tensor))
+    message = message.replace("[...]", f".{name}", 1)
+    columns = tensors[name].get("column") if isinstance(tensors[name], dict) else None
+    if "[...]" not in message or not isinstance(columns, dict):
+        return message
+    column = next(name for name, item in columns.items() if not _converts(item, _Rules))
+    return message.replace("[...]", f".{column!r}", 1)
+
+
+def _converts(value: object, wanted: type[_Rules]) -> bool:
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _meet(
@@ -206,7 +239,19 @@ def _refuse_mistyped(spec: TensorSpec, rules: ValueRules, where: str) -> None:
         raise DeclarationError(
             f"{where}.categories: must be text for BYTES and whole numbers for integer tensors"
         )
+    if rules.categories is not None and not rules.categories:
+        raise DeclarationError(f"{where}.categories: an empty list accepts nothing")
     if rules.range is not None and kind not in ("integer", "floating"):
         raise DeclarationError(f"{where}.range: a {spec.datatype} tensor has no range")
+    if rules.range is not None and kind == "integer" and not _holds_integer(spec, rules.range):
+        raise DeclarationError(f"{where}.range: {list(rules.range)} holds no {spec.datatype}")
     if rules.nulls == "allow" and kind != "floating":
         raise DeclarationError(f"{where}.nulls: a {spec.datatype} tensor cannot hold nulls")
+
+
+def _holds_integer(spec: TensorSpec, bounds: tuple[float, float]) -> bool:
+    """Return whether the range holds a value of the tensor's integer datatype."""
+    dtype: np.dtype[Any] = spec.type.dtype
+    info = np.iinfo(dtype)
+    low, high = max(bounds[0], info.min), min(bounds[1], info.max)
+    return low <= high and math.ceil(low) <= math.floor(high)

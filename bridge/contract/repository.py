@@ -45,20 +45,27 @@ class VersionFolder:
         """
         path = self.path / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Non-blocking, or the open of a FIFO would wait for its writer for ever.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            descriptor = os.open(path, flags)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise RepositoryError(f"{path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise RepositoryError(f"{path}: must be a regular file with a single link")
-            if status.st_size > FILE_BYTES_MAX:
-                raise RepositoryError(
-                    f"{path}: {status.st_size} bytes, more than {FILE_BYTES_MAX} allowed"
-                )
-            return file.read()
+        try:
+            return _content(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _content(path: Path, descriptor: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise RepositoryError(f"{path}: must be a regular file with a single link")
+    if status.st_size > FILE_BYTES_MAX:
+        raise RepositoryError(f"{path}: {status.st_size} bytes, more than {FILE_BYTES_MAX} allowed")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read()
 
 
 def scan(root: Path) -> list[VersionFolder]:
@@ -69,7 +76,8 @@ def scan(root: Path) -> list[VersionFolder]:
 
     Raises:
         RepositoryError: `root` is not a folder, a model's name cannot be used in a URL and a key,
-            or a version holds neither model.onnx nor pipeline.py.
+            a model or version is a symbolic link, or a version holds neither model.onnx nor
+            pipeline.py.
     """
     if not root.is_dir():
         raise RepositoryError(f"{root}: not a folder")
@@ -85,9 +93,16 @@ def _versions(root: Path) -> Iterator[VersionFolder]:
                 f"{model}: a model's name must match {MODEL_NAME_PATTERN.pattern}"
             )
         for version in sorted(versions, key=lambda path: int(path.name)):
+            _refuse_link(model)
+            _refuse_link(version)
             if not any((version / name).exists() for name in (MODEL_FILE, PIPELINE_FILE)):
                 raise RepositoryError(f"{version}: holds neither {MODEL_FILE} nor {PIPELINE_FILE}")
             yield VersionFolder(model.name, version.name, version)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise RepositoryError(f"{path}: must be a folder, not a symbolic link")
 
 
 def digest(folder: VersionFolder) -> str:

@@ -113,7 +113,7 @@ class Catalog:
         else:
             found = self._versions.get(f"{model}@{version}")
         if found is None:
-            raise Problem(ProblemCode.UNKNOWN_MODEL, "no such model or version")
+            raise Problem(ProblemCode.UNKNOWN_MODEL, "Request for unknown model or version")
         return found
 
     def versions_of(self, model: str) -> list[str]:

@@ -1,30 +1,45 @@
-"""One HTTP connection: what aiohttp leaves open, closed. Caps, header deadline, error bodies.
+"""One HTTP connection: what aiohttp leaves open, closed. Caps, deadlines, error bodies.
 
 aiohttp's parser refuses bad framing by itself; here such a refusal gets the error body of every
-other refusal, connections are counted, and the pure-Python parser is refused at start.
+other refusal and reaches the request whose body it is in, connections are counted, those that
+send or take nothing are closed, and the pure-Python parser is refused at start.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import http_exceptions, http_parser, web
 
 from bridge.gateway.problem import Problem, ProblemCode
 from bridge.gateway.responses import problem_response, request_id_of
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS_MAX = 10_000
-# Also the time within which a request's headers must be complete.
-KEEPALIVE_S = 10.0
-# How long a refused body is still read, so that the client sees the answer and not a reset.
-LINGERING_S = 1.0
 HEADER_LINE_BYTES_MAX = 8_190
 HEADERS_MAX = 128
 READ_BUFFER_BYTES = 2**18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """How many connections may be open, and how long each may do nothing.
+
+    `keepalive_s` is also the time within which a request's headers must be complete.
+    `lingering_s` is how long a refused body is still read, so that the client sees the answer
+    and not a reset. A client that takes not one byte of its answer for `send_s` is cut off.
+    """
+
+    connections_max: int = 10_000
+    keepalive_s: float = 10.0
+    lingering_s: float = 1.0
+    send_s: float = 10.0
+
+
+DEFAULT_LIMITS = ConnectionLimits()
 
 
 class UnsafeParserError(Exception):
@@ -46,23 +61,31 @@ def require_strict_parser() -> None:
 class Connections:
     """The open connections of one gateway, bounded."""
 
-    def __init__(self, connections_max: int = CONNECTIONS_MAX) -> None:
-        self._connections_max = connections_max
-        self._open = 0
+    def __init__(self, limits: ConnectionLimits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self._open: set[GatewayConnection] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
-    def enter(self) -> bool:
-        """Count a new connection; return whether there was room for it."""
-        self._open += 1
-        self._none_left.clear()
-        return self._open <= self._connections_max
+    def __len__(self) -> int:
+        return len(self._open)
 
-    def leave(self) -> None:
-        """Count a connection that has gone."""
-        self._open -= 1
+    def enter(self, connection: GatewayConnection) -> bool:
+        """Take in a new connection; return whether there was room for it."""
+        self._open.add(connection)
+        self._none_left.clear()
+        return len(self._open) <= self.limits.connections_max
+
+    def leave(self, connection: GatewayConnection) -> None:
+        """Note that a connection has gone."""
+        self._open.discard(connection)
         if not self._open:
             self._none_left.set()
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request has begun."""
+        for connection in list(self._open):
+            connection.close_if_idle()
 
     async def wait_none(self) -> None:
         """Return when no connection is open."""
@@ -70,16 +93,16 @@ class Connections:
 
 
 class GatewayConnection(web.RequestHandler):
-    """aiohttp's protocol with our caps and error bodies."""
+    """aiohttp's protocol with our caps, deadlines and error bodies."""
 
-    __slots__ = ("_connections", "_is_counted")
+    __slots__ = ("_connections", "_sending_check", "_unsent_bytes")
 
     def __init__(self, manager: web.Server, connections: Connections) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=KEEPALIVE_S,
-            lingering_time=LINGERING_S,
+            keepalive_timeout=connections.limits.keepalive_s,
+            lingering_time=connections.limits.lingering_s,
             max_line_size=HEADER_LINE_BYTES_MAX,
             max_field_size=HEADER_LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
@@ -89,21 +112,88 @@ class GatewayConnection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]
         )
         self._connections = connections
-        self._is_counted = False
+        self._unsent_bytes = 0
+        self._sending_check: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection, and close it at once when there are too many."""
+        """Take the connection in, and close it at once when there are too many."""
         super().connection_made(transport)
-        self._is_counted = True
-        if not self._connections.enter():
+        if not self._connections.enter(self):
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the connection's place back."""
-        if self._is_counted:
-            self._is_counted = False
-            self._connections.leave()
+        self._connections.leave(self)
+        self._stop_watching()
         super().connection_lost(exc)
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request on it has begun and is not answered."""
+        # aiohttp waits on this future for a request's headers to be complete.
+        if self._waiter is not None:
+            self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; a body found to be badly framed fails at once."""
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], http_parser.RawRequestMessage):
+            self._fail_unfinished_body()
+
+    def _fail_unfinished_body(self) -> None:
+        """Tell who reads the body that the parser has given up.
+
+        aiohttp 3.14's C parser tells nobody: the reader would wait until its own deadline.
+        """
+        request = self._current_request
+        if len(self._messages) > 1:
+            payload = self._messages[-2][1]
+        elif request is not None:
+            payload = request.content
+        else:
+            return
+        if not payload.is_eof():
+            payload.set_exception(web.RequestPayloadError("bad framing"))
+
+    def pause_writing(self) -> None:
+        """The client takes its answer more slowly than it is written: watch it."""
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        """The client has taken what was written."""
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch_sending(self) -> None:
+        if self.transport is not None:
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self._sending_check = self._loop.call_later(
+                self._connections.limits.send_s, self._check_sending
+            )
+
+    def _check_sending(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size() < self._unsent_bytes:
+            self._watch_sending()
+        else:
+            transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._sending_check is not None:
+            self._sending_check.cancel()
+            self._sending_check = None
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send; what aiohttp refused before any of our code ran gets our error body."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            problem = Problem(ProblemCode.EXPECTATION, "the only expectation known is 100-continue")
+            resp = problem_response(problem, request_id_of(request))
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,
@@ -116,7 +206,7 @@ class GatewayConnection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was already begun")
         if status == 400:
-            problem = Problem(ProblemCode.BAD_FRAMING, "the bytes are not a valid HTTP request")
+            problem = _refusal(exc)
         else:
             problem = Problem(ProblemCode.INTERNAL, "internal error")
             log.error("handler_failed", request_id=request_id_of(request), exc_info=exc)
@@ -125,5 +215,18 @@ class GatewayConnection(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Log through the process's JSON log."""
-        log.error("connection_failed", reason=str(args[0])[:80], exc_info=kwargs.get("exc_info"))
+        """Log through the process's JSON log; a client's bad framing is no news."""
+        error = kwargs.get("exc_info")
+        if not isinstance(error, web.RequestPayloadError):
+            log.error("connection_failed", reason=str(args[0])[:80], exc_info=error)
+
+
+def _refusal(error: BaseException | None) -> Problem:
+    """Return the refusal of bytes that never became a request."""
+    if isinstance(error, http_exceptions.LineTooLong) or "Too many headers" in str(error):
+        return Problem(
+            ProblemCode.HEADER,
+            f"a line is longer than {HEADER_LINE_BYTES_MAX} bytes or there are more than "
+            f"{HEADERS_MAX} headers",
+        )
+    return Problem(ProblemCode.BAD_FRAMING, "the bytes are not a valid HTTP request")

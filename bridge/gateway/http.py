@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects import metadata
-from bridge.gateway.dialects.call import InferCall
+from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.dialects.repository import parse_ready_only
 from bridge.gateway.dialects.timeout import parse_timeout_ms
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.openapi import openapi_document
@@ -33,6 +35,7 @@ BODY_S_MAX = 10.0
 INFERENCE_LENGTH_HEADER = "Inference-Header-Content-Length"
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _INFERENCE_LENGTH_DIGITS_MAX = 10
+_HTTP_VERSIONS = (HttpVersion10, HttpVersion11)
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # What an operator must hear of; refusals and expiries are counted instead.
 _LOGGED_STATUS = 500
@@ -49,7 +52,8 @@ class Routes:
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         app = web.Application(middlewares=[self._translate], client_max_size=BODY_BYTES_MAX)
-        get, post = app.router.add_get, app.router.add_post
+        get = partial(app.router.add_get, expect_handler=self._expect)
+        post = partial(app.router.add_post, expect_handler=self._expect)
         get("/v2", self.server_metadata)
         get("/v2/", self.server_metadata)
         get("/v2/health/live", self.live)
@@ -57,8 +61,8 @@ class Routes:
         for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             get(prefix, self.model_metadata)
             get(f"{prefix}/ready", self.model_ready)
-            post(f"{prefix}/infer", self.infer, expect_handler=self._expect)
-        post("/v2/repository/index", self.repository_index, expect_handler=self._expect)
+            post(f"{prefix}/infer", self.infer)
+        post("/v2/repository/index", self.repository_index)
         get("/metrics", self.metrics)
         get("/openapi.json", self.openapi)
         return app
@@ -91,7 +95,8 @@ class Routes:
 
     async def repository_index(self, request: web.Request) -> web.StreamResponse:
         """POST /v2/repository/index: what is served; nothing can be loaded over the network."""
-        await _read_body(request)
+        _refuse_encoded(request)
+        ready_only = parse_ready_only(await _read_body(request), InputLimits().json_depth_max)
         return json_response(
             [
                 {
@@ -101,6 +106,7 @@ class Routes:
                     "reason": "",
                 }
                 for version in self._gateway.catalog.all_versions()
+                if not ready_only or self._gateway.serves(version)
             ]
         )
 
@@ -111,14 +117,14 @@ class Routes:
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """GET /openapi.json: this interface, described."""
-        return json_response(openapi_document())
+        versions = self._gateway.catalog.all_versions()
+        return json_response(openapi_document([version.contract for version in versions]))
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         """POST /v2/models/{m}[/versions/{v}]/infer."""
         received_s = asyncio.get_running_loop().time()
         version = self._version(request)
         self._gateway.check_open(version)
-        _refuse_encoded(request)
         header_timeout = _timeout_of(request)
         body = await _read_body(request)
         call = version.door.parse(
@@ -128,18 +134,24 @@ class Routes:
         admitted = self._gateway.admit(version, call, received_s)
         landed = await self._gateway.answer(admitted)
         answer = version.door.answer(call, landed.outputs)
-        return body_response(answer, landed.timings, {REQUEST_ID_HEADER: request_id_of(request)})
+        headers = {REQUEST_ID_HEADER: request_id_of(request)}
+        if call.timeout_is_capped and call.timeout_s is not None:
+            headers[TIMEOUT_HEADER] = f"{call.timeout_s * 1e3:.0f}"
+        return body_response(answer, landed.timings, headers)
 
     def _version(self, request: web.Request) -> ModelVersion:
         info = request.match_info
         return self._gateway.find(info["model"], info.get("version"))
 
     async def _expect(self, request: web.Request) -> web.StreamResponse | None:
-        """Say 100 only to a body that would be taken; otherwise the refusal comes first."""
-        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-            raise Problem(ProblemCode.EXPECTATION, "the only expectation known is 100-continue")
-        _refuse_encoded(request)
-        _refuse_too_large(request.content_length)
+        """Say 100 only to a body that would be taken; otherwise the refusal comes first.
+
+        aiohttp calls this before any middleware, so a refusal is translated here.
+        """
+        try:
+            _refuse_expectation(request)
+        except Problem as problem:
+            return self._refusal(request, problem)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # What was written so far is not the answer.
         request.writer.output_size = 0
@@ -154,11 +166,11 @@ class Routes:
         return response
 
     async def _outcome(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        metrics = self._gateway.metrics
         try:
+            _refuse_protocol(request)
             return await handler(request)
         except InvalidInput as error:
-            metrics.refused.labels(error.code.value).inc()
+            self._gateway.metrics.refused.labels(error.code.value).inc()
             return invalid_response(error, request_id_of(request))
         except Problem as error:
             problem = error
@@ -171,10 +183,14 @@ class Routes:
             problem = Problem(ProblemCode.UNKNOWN_PATH, "no such path")
         except web.RequestPayloadError:
             problem = Problem(ProblemCode.BAD_FRAMING, "the body is not framed as HTTP says")
+        return self._refusal(request, problem)
+
+    def _refusal(self, request: web.Request, problem: Problem) -> web.StreamResponse:
+        """Count or log a problem and return what its caller gets to see."""
         if problem.status == _LOGGED_STATUS:
             log.error("request_failed", code=problem.code.value, request_id=request_id_of(request))
         elif problem.code is not ProblemCode.EXPIRED:
-            metrics.refused.labels(problem.code.value).inc()
+            self._gateway.metrics.refused.labels(problem.code.value).inc()
         response = problem_response(problem, request_id_of(request))
         if problem.code in _CLOSING:
             response.force_close()
@@ -192,10 +208,27 @@ _CLOSING = {
 assert set(STATUS) == set(ProblemCode)
 
 
+def _refuse_expectation(request: web.BaseRequest) -> None:
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        raise Problem(ProblemCode.EXPECTATION, "the only expectation known is 100-continue")
+    _refuse_encoded(request)
+    _refuse_too_large(request.content_length)
+
+
+def _refuse_protocol(request: web.BaseRequest) -> None:
+    """Refuse what aiohttp's parser lets through: HTTP/0.9, HTTP/2.0 in words, a tunnel."""
+    if request.version not in _HTTP_VERSIONS or request.method == hdrs.METH_CONNECT:
+        raise Problem(ProblemCode.BAD_FRAMING, "only HTTP/1.1 and HTTP/1.0 are spoken, no tunnels")
+
+
 def _refuse_encoded(request: web.BaseRequest) -> None:
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity")
-    if encoding.strip().lower() != "identity":
-        raise Problem(ProblemCode.ENCODING, "compressed bodies are not accepted")
+    headers = request.headers
+    # A header may be there twice: the body is what all of them together say.
+    for encoding in headers.getall(hdrs.CONTENT_ENCODING, ()):
+        if encoding.strip().lower() != "identity":
+            raise Problem(ProblemCode.ENCODING, "compressed bodies are not accepted")
+    if headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+        raise Problem(ProblemCode.ENCODING, "the only transfer encoding accepted is chunked")
 
 
 def _refuse_too_large(size: int | None) -> None:
@@ -207,6 +240,7 @@ def _refuse_too_large(size: int | None) -> None:
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     """Return the body; bounded in size and time, refused by its announced size first."""
+    _refuse_encoded(request)
     _refuse_too_large(request.content_length)
     content = request.content
     try:

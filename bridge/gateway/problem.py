@@ -27,6 +27,7 @@ class ProblemCode(StrEnum):
     TOO_LARGE = "too_large"
     BODY_TIMEOUT = "timeout"
     BAD_FRAMING = "bad_framing"
+    HEADER = "header"
     EXPECTATION = "expectation_failed"
     OVERLOADED = "overloaded"
     NO_WORKER = "no_worker"
@@ -48,6 +49,7 @@ STATUS: dict[ProblemCode, int] = {
     ProblemCode.TOO_LARGE: 413,
     ProblemCode.BODY_TIMEOUT: 408,
     ProblemCode.BAD_FRAMING: 400,
+    ProblemCode.HEADER: 400,
     ProblemCode.EXPECTATION: 417,
     ProblemCode.OVERLOADED: 429,
     ProblemCode.NO_WORKER: 503,
@@ -60,7 +62,7 @@ STATUS: dict[ProblemCode, int] = {
     ProblemCode.INTERNAL: 500,
 }
 
-_INVALID_STATUS = {InvalidCode.TOO_MANY_ROWS: 413}
+_INVALID_STATUS = {InvalidCode.TOO_MANY_ROWS: 413, InvalidCode.MEDIA_TYPE: 415}
 _INVALID_STATUS_OTHERWISE = 400
 
 

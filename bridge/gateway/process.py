@@ -24,6 +24,8 @@ BACKLOG = 1024
 # are closed after this grace, busy ones when they are answered.
 IDLE_GRACE_S = 1.0
 DRAIN_S_MAX = 25.0
+# What is still open then is cut off; aiohttp waits up to twice as long for its handlers.
+CUT_OFF_S_MAX = 1.0
 
 
 async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], None]) -> None:
@@ -43,7 +45,9 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
     gateway = Gateway(settings.redis_url, InputLimits(), GatewayMetrics(settings.metrics_dir))
     listening = _listen(settings)
     connections = Connections()
-    runner = web.AppRunner(Routes(gateway).application(), handler_cancellation=True)
+    runner = web.AppRunner(
+        Routes(gateway).application(), handler_cancellation=True, shutdown_timeout=CUT_OFF_S_MAX
+    )
     await runner.setup()
     server = await loop.create_server(
         lambda: GatewayConnection(_manager(runner), connections), sock=listening, backlog=BACKLOG
@@ -72,17 +76,25 @@ async def _announce(
 
 
 async def _drain(gateway: Gateway, connections: Connections) -> None:
-    """Wait until all is answered; give idle connections a moment to be used or closed."""
+    """Wait until all is answered; give idle connections a moment to be used or closed.
+
+    It is the connections that are waited for, not only the flights: a request may still be on its
+    way up, an answer on its way down.
+    """
     try:
         async with asyncio.timeout(IDLE_GRACE_S):
             await connections.wait_none()
     except TimeoutError:
-        log.info("closing_idle_connections")
+        log.info("closing_idle_connections", connections=len(connections))
+        connections.close_idle()
     try:
         async with asyncio.timeout(DRAIN_S_MAX):
+            await connections.wait_none()
             await gateway.flights.wait_empty()
     except TimeoutError:
-        log.warning("drain_incomplete", in_flight=len(gateway.flights))
+        log.warning(
+            "drain_incomplete", connections=len(connections), in_flight=len(gateway.flights)
+        )
 
 
 def _manager(runner: web.AppRunner) -> web.Server:

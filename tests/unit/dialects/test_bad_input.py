@@ -245,9 +245,7 @@ STRUCTURE: list[tuple[Any, InvalidCode]] = [
 
 
 @pytest.mark.parametrize(("document", "expected"), STRUCTURE)
-def test_the_structure_must_be_that_of_the_protocol(
-    document: Any, expected: InvalidCode
-) -> None:
+def test_the_structure_must_be_that_of_the_protocol(document: Any, expected: InvalidCode) -> None:
     assert code(orjson.dumps(document)) is expected
 
 
@@ -408,7 +406,9 @@ def test_an_id_must_be_short_printable_text(request_id: Any) -> None:
     assert code(request(GOOD, id=request_id)) is InvalidCode.BAD_ID
 
 
-@pytest.mark.parametrize("timeout", [0, -1, -1e300, 1e18, 10**30, True, "100", "NaN", 0.0, -(10**400)])
+@pytest.mark.parametrize(
+    "timeout", [0, -1, -1e300, 1e18, 10**30, True, "100", "NaN", 0.0, -(10**400)]
+)
 def test_a_timeout_must_be_a_plausible_number(timeout: Any) -> None:
     body = request(GOOD).replace(b'{"inputs"', b'{"parameters":{"timeout":%s},"inputs"')
     text = f'"{timeout}"' if isinstance(timeout, str) else str(timeout).lower()
