@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
+from bridge.cores import usable_cores
 from bridge.logs import configure_logs
 from bridge.queue_check import UnsafeQueueError, check_queue, without_password
 from bridge.readiness import notify_ready, ready_fd
@@ -28,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     options = build_parser(os.environ).parse_args(argv)
     configure_logs(options.command)
+    # Until a command has put its own in place: there is nothing to drain yet.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     commands = {"serve": _serve, "gateway": _gateway, "worker": _worker}
     return commands[options.command](options)
 
@@ -158,7 +163,7 @@ def _worker(options: argparse.Namespace) -> int:
         settings = WorkerSettings(
             models=options.models,
             redis_url=options.redis,
-            threads=options.threads or len(os.sched_getaffinity(0)),
+            threads=options.threads or usable_cores(),
         )
         run_worker(settings, on_ready)
     except (SettingsError, LoadError) as error:

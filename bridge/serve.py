@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import structlog
 
 from bridge.child_process import ChildSpec
 from bridge.contract.repository import RepositoryError, VersionFolder, scan
+from bridge.cores import usable_cores
 from bridge.embedded_queue import EmbeddedQueueSettings, embedded_queue_plan
 from bridge.queue_server import QueueUnavailable
 from bridge.supervisor import Supervisor
@@ -62,8 +62,7 @@ class ServeSettings:
 
     def threads_per_worker(self) -> int:
         """Return ONNX Runtime's threads: the cores that gateways leave, shared by the workers."""
-        cores = len(os.sched_getaffinity(0))
-        return self.threads or max(1, (cores - self.gateways) // self.workers)
+        return self.threads or max(1, (usable_cores() - self.gateways) // self.workers)
 
 
 def serve(settings: ServeSettings, environment: Mapping[str, str]) -> int:

@@ -45,6 +45,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     yield from _graph_tensors(model.graph, 0)
     for function in model.functions:
         yield from _node_tensors(function.node, 0)
+        yield from _attribute_tensors(function.attribute_proto, 0)
     for training in model.training_info:
         yield from _graph_tensors(training.initialization, 0)
         yield from _graph_tensors(training.algorithm, 0)
@@ -61,13 +62,17 @@ def _graph_tensors(graph: onnx.GraphProto, depth: int) -> Iterator[onnx.TensorPr
 
 def _node_tensors(nodes: object, depth: int) -> Iterator[onnx.TensorProto]:
     for node in nodes:  # type: ignore[attr-defined]
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            if attribute.HasField("sparse_tensor"):
-                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
-            if attribute.HasField("g"):
-                yield from _graph_tensors(attribute.g, depth + 1)
-            for graph in attribute.graphs:
-                yield from _graph_tensors(graph, depth + 1)
+        yield from _attribute_tensors(node.attribute, depth)
+
+
+def _attribute_tensors(attributes: object, depth: int) -> Iterator[onnx.TensorProto]:
+    for attribute in attributes:  # type: ignore[attr-defined]
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        if attribute.HasField("g"):
+            yield from _graph_tensors(attribute.g, depth + 1)
+        for graph in attribute.graphs:
+            yield from _graph_tensors(graph, depth + 1)

@@ -228,7 +228,8 @@ class Hand:
             # Another worker has it: neither run nor acknowledged here.
             self._frames.pop(piece.taken, None)
             return False
-        if self._cancelled.pop(piece.entry.request_id, False) is None:
+        # Kept in mind: a large request comes in several parts.
+        if piece.entry.request_id in self._cancelled:
             batch.cancelled.append(piece)
             return False
         if self._is_late(piece, now_us, pace):

@@ -45,13 +45,23 @@ def run_isolated(
         if len(slices) == 1:
             yield Run(slices, ResultStatus.ROWS_FAILED, {}, str(error))
             return
-        late = [piece for piece in slices if is_late(piece)]
+        late, rest = _parted(slices, is_late)
         if late:
             yield Run(late, ResultStatus.EXPIRED, {})
-        rest = [piece for piece in slices if not is_late(piece)]
         middle = len(rest) // 2
         for half in (rest[:middle], rest[middle:]):
             if half:
                 yield from run_isolated(model, half, is_late)
     else:
         yield Run(slices, ResultStatus.OK, outputs)
+
+
+def _parted(
+    slices: list[Slice], is_late: Callable[[Slice], bool]
+) -> tuple[list[Slice], list[Slice]]:
+    """Return the late slices and the others; each is judged once, for time goes on meanwhile."""
+    late: list[Slice] = []
+    rest: list[Slice] = []
+    for piece in slices:
+        (late if is_late(piece) else rest).append(piece)
+    return late, rest

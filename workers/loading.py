@@ -43,6 +43,7 @@ class LoadedModel:
 
     model: Model
     fit: ServiceTimeFit
+    has_answered: bool
 
 
 def load_models(root: Path, threads: int) -> list[LoadedModel]:
@@ -68,7 +69,7 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
         RepositoryError, DeclarationError, UnsafeGraphError, SessionError, PipelineError,
     ) as error:  # fmt: skip
         raise LoadError(f"{folder.path}: {error}") from error
-    fit = ServiceTimeFit()
+    fit, has_answered = ServiceTimeFit(), True
     try:
         _profile(model, fit)
     except BadOutput as error:
@@ -76,7 +77,8 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
     except ModelError as error:
         # The rows were made up: real ones may be fine, so this is said and not fatal.
         log.warning("profile_failed", model=folder.key, reason=str(error)[:200])
-    return LoadedModel(model, fit)
+        has_answered = False
+    return LoadedModel(model, fit, has_answered)
 
 
 def _model(folder: VersionFolder, threads: int) -> Model:

@@ -62,8 +62,10 @@ class Model:
             outputs = self._compute(inputs, rows)
         except ModelError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a batch script may end itself over a bad row
             raise RowsFailed(f"{type(error).__name__}: {error}") from error
+        if not isinstance(outputs, Mapping):
+            raise BadOutput(f"the outputs are a {type(outputs).__name__}, not a mapping of names")
         return {spec.name: _fitted(spec, outputs, rows) for spec in self.contract.outputs}
 
     def _compute(self, inputs: Mapping[str, Array], rows: int) -> Mapping[str, Array]:
@@ -82,6 +84,10 @@ class Model:
         fixed = self._session.signature.fixed_rows
         if fixed is None:
             return self._session.run(features)
+        for name, array in features.items():
+            # A row too few would be padded away, and its caller get another row's answer.
+            if array.shape[:1] != (rows,):
+                raise BadOutput(f"input {name!r} of the graph: shape {array.shape} for {rows} rows")
         pieces = [
             self._run_padded(features, start, min(fixed, rows - start), fixed)
             for start in range(0, rows, fixed)
@@ -120,13 +126,34 @@ def _as_graph_expects(
 def _fitted(spec: TensorSpec, outputs: Mapping[str, Array], rows: int) -> Array:
     if spec.name not in outputs:
         raise BadOutput(f"output {spec.name!r} is missing")
-    array = np.asarray(outputs[spec.name])
+    wanted = spec.type.dtype
+    try:
+        array = np.asarray(outputs[spec.name])
+        if array.dtype != wanted:
+            array = array.astype(wanted)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadOutput(f"output {spec.name!r} is no {spec.datatype}: {error}") from error
     if array.shape[:1] != (rows,):
         raise BadOutput(f"output {spec.name!r}: shape {array.shape} for {rows} rows")
-    wanted = spec.type.dtype
-    if array.dtype != wanted:
-        try:
-            array = array.astype(wanted)
-        except (TypeError, ValueError) as error:
-            raise BadOutput(f"output {spec.name!r}: {array.dtype} is no {spec.datatype}") from error
+    if wanted == object:
+        array = _text(spec.name, array)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _text(name: str, array: Array) -> Array:
+    """Return the array with plain str and bytes, which is all that a frame carries."""
+    plain = np.empty(array.size, dtype=object)
+    plain[:] = [_plain(name, value) for value in array.ravel().tolist()]
+    return plain.reshape(array.shape)
+
+
+def _plain(name: str, value: object) -> str | bytes:
+    if isinstance(value, bytes):
+        return bytes(value)
+    if not isinstance(value, str):
+        raise BadOutput(f"output {name!r}: a {type(value).__name__} is no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadOutput(f"output {name!r}: text that is not Unicode") from error
+    return str(value)

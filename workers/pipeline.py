@@ -54,7 +54,8 @@ def _import(path: Path, module_name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # SystemExit too: a batch script that was never meant to be imported ends with it.
         del sys.modules[module_name]
         raise PipelineError(f"{path}: {type(error).__name__}: {error}") from error
     return module

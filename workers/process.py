@@ -39,10 +39,11 @@ class Worker:
         self,
         settings: WorkerSettings,
         versions: dict[str, ServedVersion],
+        stop: threading.Event,
         on_ready: Callable[[], None],
     ) -> None:
         self.name = secrets.token_hex(WORKER_ID_BYTES)
-        self.stop = threading.Event()
+        self._stop = stop
         self._errors: list[BaseException] = []
         clock = ServerClock()
         tally = Tally()
@@ -66,7 +67,7 @@ class Worker:
         self._cancellations = Cancellations(Connector(url, "cancellations"), self._hand)
 
     def run(self) -> None:
-        """Work until `stop` is set, then drain: nothing new, everything in hand answered.
+        """Work until told to stop, then drain: nothing new, everything in hand answered.
 
         Raises:
             WorkerFailedError: a loop ended with an error.
@@ -76,7 +77,7 @@ class Worker:
         reader = self._start("reader", self._reader.run)
         runner = self._start("runner", self._runner.run)
         writer = self._start("writer", self._writer.run)
-        self.stop.wait()
+        self._stop.wait()
         log.info("draining", worker=self.name)
         self._beat.leave()
         self._reader.leave()
@@ -105,7 +106,7 @@ class Worker:
             log.exception("loop_failed", loop=name)
             self._errors.append(error)
             self._hand.close()
-            self.stop.set()
+            self._stop.set()
 
 
 def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
@@ -117,11 +118,12 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
         LoadError: the repository cannot be served.
         WorkerFailedError: a loop ended with an error.
     """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     loaded = load_models(settings.models, settings.threads)
     versions = {item.model.contract.key: ServedVersion(item) for item in loaded}
-    worker = Worker(settings, versions, on_ready)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop.set())
+    worker = Worker(settings, versions, stop, on_ready)
     log.info("loaded", worker=worker.name, models=list(versions))
     worker.run()
     log.info("stopped", worker=worker.name)

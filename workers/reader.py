@@ -36,6 +36,8 @@ READ_FRAMES_MAX = 128
 GROUPS_RETRY_S = 1.0
 # Weight of the last read in the running mean of rows per frame.
 MEAN_WEIGHT = 0.25
+# A model had frames "just now" for so long.
+ACTIVE_S = 1.0
 
 
 class FrameTaker:
@@ -122,6 +124,7 @@ class Reader:
         self._writer = writer
         self._leaving = threading.Event()
         self._rows_per_frame: dict[str, float] = {}
+        self._seen_s: dict[str, float] = {}
         self._connection_id: int | None = None
         self._waiting_on: frozenset[str] | None = None
         self._groups_made_s = -GROUPS_RETRY_S
@@ -198,11 +201,21 @@ class Reader:
         return list(reply.items() if isinstance(reply, dict) else reply or [])
 
     def _count(self, wanted: dict[str, int]) -> int:
-        """Frames to take from each stream: COUNT is per stream, so the least that any may take."""
-        counts = [rows / self._rows_per_frame.get(key, 1.0) for key, rows in wanted.items()]
-        return max(1, min(READ_FRAMES_MAX, int(min(counts))))
+        """Frames to take from each stream.
+
+        COUNT is per stream, so it is the least that any may take among the models that had frames
+        just now; an idle model with small batches must not slow the others down.
+        """
+        oldest_s = time.monotonic() - ACTIVE_S
+        counts = [
+            rows / self._rows_per_frame[key]
+            for key, rows in wanted.items()
+            if self._seen_s.get(key, 0.0) > oldest_s
+        ]
+        return max(1, min(READ_FRAMES_MAX, int(min(counts, default=READ_FRAMES_MAX))))
 
     def _learn(self, model_key: str, frames: list[TakenFrame]) -> None:
+        self._seen_s[model_key] = time.monotonic()
         for taken in frames:
             rows = sum(entry.rows for entry in taken.frame.requests)
             mean = self._rows_per_frame.get(model_key, float(rows))

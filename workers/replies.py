@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from bridge.wire.block import to_block
 from bridge.wire.frame import (
+    FRAME_BYTES_MAX,
     BatchReport,
     ResultEntry,
     ResultFrame,
@@ -17,22 +18,39 @@ from bridge.wire.frame import (
 from workers.hand import Slice
 from workers.isolation import Run
 
+# Half of what a frame may hold: the sizes of text are estimated.
+FRAME_BYTES_TARGET = FRAME_BYTES_MAX // 2
+TEXT_BYTES_ESTIMATE = 64
+
+# A slice and its first row within the run.
+Located = tuple[Slice, int]
+
 
 def result_frames(
     worker: str, model_key: str, run: Run, report: BatchReport, service: ServiceReport, now_us: int
 ) -> list[tuple[str, bytes]]:
     """Return (gateway id, frame) for each gateway that has requests in the run.
 
-    `now_us` is when the run began, on the queue's clock. Only the first frame counts the run.
+    `now_us` is when the run began, on the queue's clock. Only the first frame counts the run. A
+    frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more than a
+    frame may hold, its status becomes BAD_OUTPUT.
     """
-    frames = []
-    for index, (gateway, rows) in enumerate(_by_gateway(run.slices).items()):
-        pieces = [piece for piece, _ in rows]
+    frames: list[tuple[str, bytes]] = []
+    row_bytes = _row_bytes(run)
+    loads = [
+        (gateway, load)
+        for gateway, rows in _by_gateway(run.slices).items()
+        for load in _loads(rows, row_bytes)
+    ]
+    for index, (gateway, rows) in enumerate(loads):
+        status = run.status
+        if sum(piece.entry.rows for piece, _ in rows) * row_bytes > FRAME_BYTES_MAX:
+            status = ResultStatus.BAD_OUTPUT
         frame = ResultFrame(
             worker=worker,
             model_key=model_key,
-            results=[_entry(piece, run.status, now_us) for piece in pieces],
-            tensors=_tensors(run, rows),
+            results=[_entry(piece, status, now_us) for piece, _ in rows],
+            tensors=_tensors(run, rows) if status is ResultStatus.OK else [],
             batch=BatchReport(report.rows, report.run_us, report.counted_here and index == 0),
             service=service,
         )
@@ -40,14 +58,38 @@ def result_frames(
     return frames
 
 
-def _by_gateway(slices: Iterable[Slice]) -> dict[str, list[tuple[Slice, int]]]:
+def _by_gateway(slices: Iterable[Slice]) -> dict[str, list[Located]]:
     """Slices by gateway, each with its first row within the run."""
-    groups: dict[str, list[tuple[Slice, int]]] = {}
+    groups: dict[str, list[Located]] = {}
     start = 0
     for piece in slices:
         groups.setdefault(piece.taken.frame.gateway, []).append((piece, start))
         start += piece.entry.rows
     return groups
+
+
+def _loads(rows: list[Located], row_bytes: int) -> Iterator[list[Located]]:
+    """Slices that travel in one frame, in order."""
+    load: list[Located] = []
+    size = 0
+    for piece, start in rows:
+        piece_bytes = piece.entry.rows * row_bytes
+        if load and size + piece_bytes > FRAME_BYTES_TARGET:
+            yield load
+            load, size = [], 0
+        load.append((piece, start))
+        size += piece_bytes
+    yield load
+
+
+def _row_bytes(run: Run) -> int:
+    """About the bytes of one row's outputs."""
+    rows = sum(piece.entry.rows for piece in run.slices)
+    sizes = [
+        array.nbytes if array.dtype != object else array.size * TEXT_BYTES_ESTIMATE
+        for array in run.outputs.values()
+    ]
+    return sum(sizes) // max(rows, 1)
 
 
 def _entry(piece: Slice, status: ResultStatus, now_us: int) -> ResultEntry:
@@ -62,9 +104,7 @@ def _entry(piece: Slice, status: ResultStatus, now_us: int) -> ResultEntry:
     )
 
 
-def _tensors(run: Run, rows: list[tuple[Slice, int]]) -> list[Tensor]:
-    if run.status is not ResultStatus.OK:
-        return []
+def _tensors(run: Run, rows: list[Located]) -> list[Tensor]:
     if len(rows) == len(run.slices):
         return [to_block(name, [array]) for name, array in run.outputs.items()]
     return [

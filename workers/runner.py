@@ -31,7 +31,7 @@ class ServedVersion:
         self.model = loaded.model
         self._fit = loaded.fit
         self._refit_s = 0.0
-        self.has_answered = False
+        self.has_answered = loaded.has_answered
         self.service, self.report = self._estimate()
 
     @property

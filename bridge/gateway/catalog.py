@@ -10,7 +10,13 @@ from bridge.gateway.dialects.door import Door
 from bridge.gateway.problem import Problem, ProblemCode
 from bridge.scheduling.admission import Admission, Capacity
 from bridge.scheduling.service_time import ServiceTime
-from bridge.wire.frame import Heartbeat, ServedModel, ServiceReport
+from bridge.wire.frame import (
+    Heartbeat,
+    ResultFrame,
+    ResultStatus,
+    ServedModel,
+    ServiceReport,
+)
 
 # A worker beats about three times a second and every result frame counts as a beat.
 WORKER_SILENT_S_MAX = 1.0
@@ -91,6 +97,17 @@ class Catalog:
             view.heard_s = now_s
             view.stalled_s = 0.0
             view.services[model_key] = service
+
+    def fits(self, frame: ResultFrame) -> bool:
+        """Return whether a result's tensors are the outputs that the contract names, in order.
+
+        Row shapes are the model's own business: a graph may declare them wrongly, or not at all.
+        """
+        version = self._versions.get(frame.model_key)
+        if version is None or all(entry.status is not ResultStatus.OK for entry in frame.results):
+            return True
+        named = [(spec.name, spec.datatype) for spec in version.contract.outputs]
+        return named == [(tensor.name, tensor.datatype) for tensor in frame.tensors]
 
     def learn(self, contract: ModelContract, digest: str, now_s: float) -> None:
         """Add or replace a model version; requests in flight keep their permits."""

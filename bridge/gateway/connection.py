@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import http_exceptions, http_parser, web
+from aiohttp import hdrs, http_exceptions, http_parser, web
 
 from bridge.gateway.problem import Problem, ProblemCode
 from bridge.gateway.responses import problem_response, request_id_of
 
 log = structlog.get_logger(__name__)
 
+# Instead of the versions of Python and aiohttp, which help nobody but an attacker.
+SERVER = "batchbridge"
 HEADER_LINE_BYTES_MAX = 8_190
 HEADERS_MAX = 128
 READ_BUFFER_BYTES = 2**18
@@ -95,7 +97,7 @@ class Connections:
 class GatewayConnection(web.RequestHandler):
     """aiohttp's protocol with our caps, deadlines and error bodies."""
 
-    __slots__ = ("_connections", "_sending_check", "_unsent_bytes")
+    __slots__ = ("_application", "_connections", "_sending_check", "_unsent_bytes")
 
     def __init__(self, manager: web.Server, connections: Connections) -> None:
         super().__init__(
@@ -111,6 +113,8 @@ class GatewayConnection(web.RequestHandler):
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]
         )
+        self._application = manager.request_handler
+        self._request_handler = self._handle
         self._connections = connections
         self._unsent_bytes = 0
         self._sending_check: asyncio.TimerHandle | None = None
@@ -185,15 +189,21 @@ class GatewayConnection(web.RequestHandler):
             self._sending_check.cancel()
             self._sending_check = None
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send; what aiohttp refused before any of our code ran gets our error body."""
-        if isinstance(resp, web.HTTPExpectationFailed):
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request.
+
+        An unknown expectation is refused here: on a path or method that is not served aiohttp 3.14
+        would answer it itself, as text/plain, and with 500 where the value is not UTF-8.
+        """
+        expectation = request.headers.get(hdrs.EXPECT)
+        if expectation is not None and expectation.lower() != "100-continue":
             problem = Problem(ProblemCode.EXPECTATION, "the only expectation known is 100-continue")
-            resp = problem_response(problem, request_id_of(request))
-            resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+            response: web.StreamResponse = problem_response(problem, request_id_of(request))
+            response.force_close()
+        else:
+            response = await self._application(request)
+        response.headers[hdrs.SERVER] = SERVER
+        return response
 
     def handle_error(
         self,
@@ -211,6 +221,7 @@ class GatewayConnection(web.RequestHandler):
             problem = Problem(ProblemCode.INTERNAL, "internal error")
             log.error("handler_failed", request_id=request_id_of(request), exc_info=exc)
         response = problem_response(problem, request_id_of(request))
+        response.headers[hdrs.SERVER] = SERVER
         response.force_close()
         return response
 

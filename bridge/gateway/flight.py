@@ -193,7 +193,7 @@ class FlightTable:
         try:
             arrays = _arrays(frame)
         except MalformedFrame:
-            return self._refuse(frame)
+            return self.refuse(frame)
         matched, offset = 0, 0
         for entry in frame.results:
             flight = self._flights.get(entry.request_id)
@@ -201,6 +201,16 @@ class FlightTable:
             if flight is not None:
                 matched += self._land_one(flight, entry, arrays, offset, frame)
             offset += rows
+        return Landing(matched, len(frame.results) - matched)
+
+    def refuse(self, frame: ResultFrame) -> Landing:
+        """Settle the requests that a frame names with `bad_result`."""
+        matched = 0
+        for entry in frame.results:
+            flight = self._flights.get(entry.request_id)
+            if flight is not None:
+                self.fail(flight, bad_result())
+                matched += 1
         return Landing(matched, len(frame.results) - matched)
 
     def _land_one(
@@ -227,15 +237,6 @@ class FlightTable:
             timings = Timings(entry.queue_us / 1e6, entry.batch_us / 1e6, frame.batch.run_us / 1e6)
             flight.settle(_outcome(parts, timings))
         return 1
-
-    def _refuse(self, frame: ResultFrame) -> Landing:
-        matched = 0
-        for entry in frame.results:
-            flight = self._flights.get(entry.request_id)
-            if flight is not None:
-                self.fail(flight, bad_result())
-                matched += 1
-        return Landing(matched, len(frame.results) - matched)
 
     def _expire(self, flight: Flight) -> None:
         if self._leave(flight):

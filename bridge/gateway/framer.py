@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from bridge.gateway.flight import Flight
-from bridge.wire.block import to_block
+from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
+    FRAME_BYTES_MAX,
     FRAME_REQUESTS_MAX,
     REQUEST_ID_BYTES,
     RequestEntry,
@@ -26,9 +27,8 @@ from bridge.wire.frame import (
 Array = np.ndarray[Any, np.dtype[Any]]
 Signature = tuple[tuple[int, ...], ...]
 
-# Half of what a frame may hold: the sizes of text are estimated.
-FRAME_BYTES_TARGET = 32 * 2**20
-TEXT_BYTES_ESTIMATE = 64
+# Half of what a frame may hold: the rows of a request need not be equally large.
+FRAME_BYTES_TARGET = FRAME_BYTES_MAX // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class _Part:
     index: int
     start: int
     rows: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -127,10 +128,9 @@ def _rows(parts: list[_Part], name: str) -> list[Array]:
 def _loads(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Load]:
     load = _Load()
     for part in _parts(flights, batch_rows):
-        size = _row_bytes(part.flight) * part.rows
         is_full = (
             load.rows + part.rows > batch_rows
-            or load.size + size > FRAME_BYTES_TARGET
+            or load.size + part.size > FRAME_BYTES_TARGET
             or len(load.parts) == FRAME_REQUESTS_MAX
         )
         if is_full and load.parts:
@@ -138,29 +138,21 @@ def _loads(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Load]:
             load = _Load()
         load.parts.append(part)
         load.rows += part.rows
-        load.size += size
+        load.size += part.size
     if load.parts:
         yield load
 
 
 def _parts(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Part]:
     for flight in flights:
-        room = max(1, FRAME_BYTES_TARGET // max(_row_bytes(flight), 1))
-        step = min(batch_rows, room)
+        row_bytes = sum(map(block_bytes, flight.tensors.values())) // flight.rows
+        step = min(batch_rows, max(1, FRAME_BYTES_TARGET // max(row_bytes, 1)))
         if flight.rows <= step:
             flight.parts.rows = [flight.rows]
-            yield _Part(flight, 0, 0, flight.rows)
+            yield _Part(flight, 0, 0, flight.rows, row_bytes * flight.rows)
             continue
         starts = range(0, flight.rows, step)
         sizes = [min(step, flight.rows - start) for start in starts]
         flight.parts.rows = sizes
         for index, (start, rows) in enumerate(zip(starts, sizes, strict=True)):
-            yield _Part(flight, index, start, rows)
-
-
-def _row_bytes(flight: Flight) -> int:
-    total = sum(
-        array.nbytes if array.dtype != object else array.size * TEXT_BYTES_ESTIMATE
-        for array in flight.tensors.values()
-    )
-    return total // flight.rows
+            yield _Part(flight, index, start, rows, row_bytes * rows)

@@ -220,7 +220,8 @@ class Gateway:
 
     def _on_result(self, frame: ResultFrame) -> None:
         self.catalog.observe_result(frame.worker, frame.model_key, frame.service, self._now_s())
-        landing = self.flights.land(frame)
+        flights = self.flights
+        landing = flights.land(frame) if self.catalog.fits(frame) else flights.refuse(frame)
         if landing.strays:
             self.metrics.strays.inc(landing.strays)
         if frame.batch.counted_here:

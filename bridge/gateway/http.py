@@ -149,7 +149,8 @@ class Routes:
         aiohttp calls this before any middleware, so a refusal is translated here.
         """
         try:
-            _refuse_expectation(request)
+            _refuse_encoded(request)
+            _refuse_too_large(request.content_length)
         except Problem as problem:
             return self._refusal(request, problem)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -203,16 +204,8 @@ _CLOSING = {
     ProblemCode.TOO_LARGE,
     ProblemCode.BODY_TIMEOUT,
     ProblemCode.ENCODING,
-    ProblemCode.EXPECTATION,
 }
 assert set(STATUS) == set(ProblemCode)
-
-
-def _refuse_expectation(request: web.BaseRequest) -> None:
-    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-        raise Problem(ProblemCode.EXPECTATION, "the only expectation known is 100-continue")
-    _refuse_encoded(request)
-    _refuse_too_large(request.content_length)
 
 
 def _refuse_protocol(request: web.BaseRequest) -> None:

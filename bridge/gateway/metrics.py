@@ -6,7 +6,9 @@ file is imported (the composition root does it), so that any gateway's /metrics 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,7 +17,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 SECONDS_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -82,6 +84,7 @@ class GatewayMetrics:
         refresh(self)
         if self._multiprocess_dir is None:
             return generate_latest(self.registry)
+        _forget_dead_processes(Path(self._multiprocess_dir))
         combined = CollectorRegistry()
         MultiProcessCollector(combined, path=self._multiprocess_dir)  # type: ignore[no-untyped-call]
         return generate_latest(combined)
@@ -95,3 +98,12 @@ class GatewayMetrics:
         return Histogram(
             f"batchbridge_{name}", text, labels, buckets=buckets, registry=self.registry
         )
+
+
+def _forget_dead_processes(folder: Path) -> None:
+    """Drop the gauges of gateways that have gone; their counters stay."""
+    for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

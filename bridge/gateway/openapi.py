@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -37,13 +38,17 @@ _VERSION_PATH = "/v2/models/{model}/versions/{version}"
 def openapi_document(contracts: Sequence[ModelContract] = ()) -> Json:
     """Return the document as a JSON-able value, which the caller may keep and change.
 
-    `contracts` are the model versions to name, lowest version first: the names become an enum,
-    and each model's highest version gives a request body that works.
+    `contracts` are the model versions to name, lowest version first: names and versions become
+    enums, and each model's highest version gives a request body that works.
     """
     document = deepcopy(_completed())
-    newest = {contract.name: contract for contract in contracts}
-    if newest:
-        _name_models(document["components"], newest)
+    if contracts:
+        parameters = document["components"]["parameters"]
+        versions = {contract.version for contract in contracts}
+        parameters["Version"]["schema"]["enum"] = sorted(versions, key=int)
+        newest = {contract.name: contract for contract in contracts}
+        parameters["Model"]["schema"]["enum"] = list(newest)
+        _add_examples(document["components"], newest)
     return document
 
 
@@ -115,14 +120,13 @@ def _twin(item: Json, suffix: str, addition: str) -> Json:
     return twin
 
 
-def _name_models(components: Json, newest: dict[str, ModelContract]) -> None:
-    parameters = components["parameters"]
-    parameters["Model"]["schema"]["enum"] = list(newest)
-    shown = {name: contract for name, contract in newest.items() if _has_example(contract)}
-    shown = dict(list(shown.items())[:EXAMPLES_MAX])
+def _add_examples(components: Json, newest: dict[str, ModelContract]) -> None:
+    able = (name for name, contract in newest.items() if _has_example(contract))
+    shown = {name: newest[name] for name in islice(able, EXAMPLES_MAX)}
     if not shown:
         return
     # Tools pair the examples that have one key: model, version and body belong together.
+    parameters = components["parameters"]
     parameters["Model"]["examples"] = {name: {"value": name} for name in shown}
     parameters["Version"]["examples"] = {
         name: {"value": contract.version} for name, contract in shown.items()

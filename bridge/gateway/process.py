@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
 
-from bridge.gateway.connection import Connections, GatewayConnection, require_strict_parser
+from bridge.gateway.connection import (
+    DEFAULT_LIMITS,
+    ConnectionLimits,
+    Connections,
+    GatewayConnection,
+    require_strict_parser,
+)
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes
@@ -26,6 +34,7 @@ IDLE_GRACE_S = 1.0
 DRAIN_S_MAX = 25.0
 # What is still open then is cut off; aiohttp waits up to twice as long for its handlers.
 CUT_OFF_S_MAX = 1.0
+FILES_RESERVED = 64
 
 
 async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], None]) -> None:
@@ -44,7 +53,7 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(settings.redis_url, InputLimits(), GatewayMetrics(settings.metrics_dir))
     listening = _listen(settings)
-    connections = Connections()
+    connections = Connections(_connection_limits())
     runner = web.AppRunner(
         Routes(gateway).application(), handler_cancellation=True, shutdown_timeout=CUT_OFF_S_MAX
     )
@@ -95,6 +104,18 @@ async def _drain(gateway: Gateway, connections: Connections) -> None:
         log.warning(
             "drain_incomplete", connections=len(connections), in_flight=len(gateway.flights)
         )
+
+
+def _connection_limits() -> ConnectionLimits:
+    """As many connections as there may be open files, less those that the gateway itself needs.
+
+    Without these a flood of connections would keep it from reaching the queue again.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return DEFAULT_LIMITS
+    room = max(1, files - FILES_RESERVED)
+    return replace(DEFAULT_LIMITS, connections_max=min(room, DEFAULT_LIMITS.connections_max))
 
 
 def _manager(runner: web.AppRunner) -> web.Server:

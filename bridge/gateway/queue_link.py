@@ -79,6 +79,7 @@ class QueueLink:
         self._wake = asyncio.Event()
         self._beat_due = True
         self._wanted: dict[str, ServedModel] = {}
+        self._differing: dict[str, str] = {}
         self._server_run: str | None = None
         self._connected = False
         self._writable = False
@@ -121,7 +122,11 @@ class QueueLink:
             _client(self._url, REPLY_S_MAX) as writer,
             _client(self._url, READ_BLOCK_S + REPLY_S_MAX) as reader,
         ):
+            cancellations = _cancellations()
             await self._greet(writer)
+            if _cancellations() > cancellations:
+                # redis-py swallows a cancellation that comes while it connects.
+                raise asyncio.CancelledError
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(writer), name="queue-writer")
                 tasks.create_task(self._read(reader), name="queue-reader")
@@ -210,9 +215,15 @@ class QueueLink:
 
     def _on_contracts(self, wanted: list[ServedModel], replies: list[Any]) -> None:
         for model, reply in zip(wanted, replies, strict=True):
-            if isinstance(reply, bytes) and contract_digest(reply) == model.contract_digest:
+            if not isinstance(reply, bytes):
+                continue  # expired or refused: the worker's next beat asks again
+            if contract_digest(reply) == model.contract_digest:
                 self._events.on_contract(decode_contract(reply), model.contract_digest)
-            # Otherwise the worker has published another one meanwhile: its next beat says which.
+            elif self._differing.get(model.model_key) != model.contract_digest:
+                # Passing during a roll-out; lasting where two workers serve different files
+                # under one name.
+                self._differing[model.model_key] = model.contract_digest
+                log.warning("contracts_differ", model=model.model_key)
 
     def _on_beat(self, started_s: float, replies: list[Any]) -> None:
         time_reply, added, _, count, _ = replies
@@ -255,6 +266,15 @@ def _client(url: str, reply_s_max: float) -> aioredis.Redis:
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
+
+
+def _cancellations() -> int:
+    """How often the present task was cancelled.
+
+    Not 0 after a task group has failed: Python 3.11 does not take its own cancellation back.
+    """
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from bridge.scheduling.service_time import ServiceTime
 
-RETRY_AFTER_S_MIN = 0.001
-
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -76,20 +74,6 @@ class Admission:
         self.rows_in_flight += rows
         return Permit(self, rows)
 
-    def _room_in_s(self, late_s: float, capacity: Capacity) -> float:
-        """When the same request would be accepted: room comes in whole runs.
-
-        With nothing else in flight it is accepted in any case.
-        """
-        run_s = capacity.service.batch_s(capacity.batch_rows)
-        runs = min(math.ceil(late_s / run_s), self._runs(0, capacity))
-        return max(runs * run_s, RETRY_AFTER_S_MIN)
-
-    def _runs(self, rows: int, capacity: Capacity) -> int:
-        """The runs until `rows` rows that come now are answered, after the present one."""
-        ahead = self.rows_in_flight * capacity.gateways + rows
-        return math.ceil(ahead / (max(capacity.workers, 1) * capacity.batch_rows))
-
     def _finish_s(self, now_s: float, rows: int, capacity: Capacity) -> float:
         ahead = self.rows_in_flight * capacity.gateways + rows
         run_s = capacity.service.batch_s(capacity.batch_rows)
@@ -98,14 +82,14 @@ class Admission:
     def _room_in_s(self, late_s: float, capacity: Capacity) -> float:
         """Return when a request that is now too late by `late_s` would be admitted.
 
-        Time alone does not help, its deadline moves with it: batches must end. Each makes the
-        estimate shorter by S(B), the first may just have begun, and a run may take longer than
-        S(B) by its jitter. When nothing is in flight any more the request is admitted anyhow.
+        Time alone does not help, its deadline moves with it: batches must end, each of which makes
+        the estimate shorter by S(B). The present run comes on top: it may just have begun, and
+        hold a single row. When nothing is in flight any more the request is admitted anyhow.
         """
         service = capacity.service
         run_s = service.batch_s(capacity.batch_rows)
         in_flight = _runs(self.rows_in_flight * capacity.gateways, capacity)
-        ending = min(math.ceil(late_s / run_s), in_flight)
+        ending = min(math.ceil(late_s / run_s), in_flight) + 1
         return ending * run_s * (1 + service.jitter) + capacity.overhead_s
 
 

@@ -29,6 +29,8 @@ BLOCK_DTYPES: dict[str, np.dtype[Any]] = {
     "BYTES": np.dtype(object),
 }
 TEXT_TYPES = {str, bytes}
+# The most that MessagePack writes before a text: its type and its length.
+TEXT_HEADER_BYTES = 5
 _NAME_OF = {dtype: name for name, dtype in BLOCK_DTYPES.items()}
 
 
@@ -46,6 +48,18 @@ def to_block(name: str, parts: Sequence[Array]) -> Tensor:
     if not whole.flags.c_contiguous:
         whole = np.ascontiguousarray(whole)
     return Tensor(name, datatype, first.shape[1:], whole.view(np.uint8).data)
+
+
+def block_bytes(array: Array) -> int:
+    """Return the bytes that an array of numbers, or of str and bytes, takes in a frame."""
+    if array.dtype != object:
+        return int(array.nbytes)
+    return sum(map(_text_bytes, array.ravel().tolist()))
+
+
+def _text_bytes(value: str | bytes) -> int:
+    data = value if isinstance(value, bytes) or value.isascii() else value.encode()
+    return TEXT_HEADER_BYTES + len(data)
 
 
 def from_block(tensor: Tensor, rows: int) -> Array:

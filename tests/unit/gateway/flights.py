@@ -1,0 +1,140 @@
+"""Flights under a clock that the test moves, and the results that land them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+import numpy as np
+
+from bridge.gateway.flight import Flight, FlightTable, Outcome
+from bridge.gateway.framer import Framer, PackedFrame
+from bridge.scheduling.admission import Admission, Capacity, Permit
+from bridge.scheduling.service_time import ServiceTime
+from bridge.wire.block import to_block
+from bridge.wire.frame import (
+    BatchReport,
+    RequestFrame,
+    ResultEntry,
+    ResultFrame,
+    ResultStatus,
+    ServiceReport,
+    decode_request,
+)
+
+MODEL = "m@1"
+SERVICE = ServiceReport(0.001, 0.001, 0.05, 8)
+AMPLE = Capacity(workers=1, batch_rows=1024, service=ServiceTime(1e-6, 1e-9))
+
+
+class ManualLoop(asyncio.AbstractEventLoop):
+    """An event loop of timers only, whose time moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers.append(handle)
+        return handle
+
+    def get_debug(self) -> bool:
+        return False
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """What `TimerHandle.cancel` calls."""
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; whatever is due runs."""
+        self.now_s += seconds
+        due = [timer for timer in self._timers if timer.when() <= self.now_s]
+        self._timers = [timer for timer in self._timers if timer not in due]
+        for timer in sorted(due, key=asyncio.TimerHandle.when):
+            if not timer.cancelled():
+                timer._run()
+
+    @property
+    def timers_waiting(self) -> int:
+        return sum(not timer.cancelled() for timer in self._timers)
+
+
+class Sky:
+    """A flight table, a framer in front of it, and the outcomes that were settled, by request."""
+
+    def __init__(self, batch_rows: int = 8) -> None:
+        self.loop = ManualLoop()
+        self.table = FlightTable(self.loop)
+        self.admission = Admission()
+        self.outcomes: dict[bytes, list[Outcome]] = {}
+        self.framer = Framer("gw", lambda _: batch_rows, lambda now_s: int(now_s * 1e6))
+
+    def permit(self, rows: int) -> Permit:
+        permit = self.admission.admit(0.0, rows, 1e9, AMPLE)
+        assert isinstance(permit, Permit)
+        return permit
+
+    def launch(
+        self,
+        *rows: float,
+        model_key: str = MODEL,
+        width: int = 1,
+        timeout_s: float = 10.0,
+        x: Any = None,
+    ) -> Flight:
+        """Launch a request of rows that all hold their number, or of `x`."""
+        if x is None:
+            x = np.repeat(np.array(rows, "<f8").reshape(-1, 1), width, axis=1)
+        heard: list[Outcome] = []
+        deadline_s = self.loop.time() + timeout_s
+        flight = self.table.launch(
+            model_key, {"x": x}, self.permit(len(x)), deadline_s, heard.append
+        )
+        self.outcomes[flight.request_id] = heard
+        self.framer.put(flight)
+        return flight
+
+    def framed(self) -> list[RequestFrame]:
+        """Drain the framer; return the frames as a worker would read them."""
+        return [decode_request(frame.data) for frame in self.packed()]
+
+    def packed(self) -> list[PackedFrame]:
+        return self.framer.drain(self.table.waits_for)
+
+    def outcome(self, flight: Flight) -> Outcome:
+        """The only outcome of a flight."""
+        (outcome,) = self.outcomes[flight.request_id]
+        return outcome
+
+    def code(self, flight: Flight) -> str:
+        """The only outcome of a flight, which is a problem, by its code."""
+        return self.outcome(flight).code.value  # type: ignore[union-attr]
+
+
+def entry(
+    request_id: bytes, rows: int, part: int = 0, status: ResultStatus = ResultStatus.OK
+) -> ResultEntry:
+    return ResultEntry(request_id, part, status, rows, queue_us=1_000, batch_us=2_000)
+
+
+def result(
+    *entries: ResultEntry, y: Any = None, model_key: str = MODEL, name: str = "y"
+) -> ResultFrame:
+    """A result frame; its rows of `y` are 0, 1, 2, … unless they are given."""
+    rows = sum(item.rows for item in entries if item.status is ResultStatus.OK)
+    array = np.arange(rows, dtype="<f8").reshape(-1, 1) if y is None else np.asarray(y, "<f8")
+    tensors = [to_block(name, [array])] if rows or y is not None else []
+    return ResultFrame(
+        "worker", model_key, list(entries), tensors, BatchReport(rows, 3_000, True), SERVICE
+    )

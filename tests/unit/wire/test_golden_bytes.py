@@ -1,0 +1,66 @@
+"""The bytes on the wire, pinned: whoever changes them needs a new WIRE_VERSION."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.wire.frame import (
+    MAGIC,
+    WIRE_VERSION,
+    Heartbeat,
+    RequestFrame,
+    ResultFrame,
+    decode_reply,
+    decode_request,
+    encode_frame,
+)
+from tests.unit.wire.frames import HEARTBEAT, REQUEST, RESULT
+
+GOLDEN_VERSION = 1
+GOLDEN_REQUEST = (
+    "bb0196a772657175657374c410000102030405060708090a0b0c0d0e0fa26777a66f6e6c696e6592"
+    "95c410414141414141414141414141414141410002cd03e8cd07d095c41042424242424242424242"
+    "4242424242420101cd03e9ce000111709294a178a5494e5431369102c40c01000200030004000500"
+    "060094a4776f7264a542595445539093a161a2c3a9a0"
+)
+GOLDEN_RESULT = (
+    "bb0197a6726573756c74a27731a36d40339296c4104141414141414141414141414141414100a26f"
+    "6b020a1496c4104242424242424242424242424242424201ab726f77735f6661696c65640100cd01"
+    "2c9194a179a4465033329101c4080000803f000000409303cd05dcc394cb3fd0000000000000cb3f"
+    "e0000000000000cb3fc000000000000020"
+)
+GOLDEN_HEARTBEAT = (
+    "bb0199a9686561727462656174a2773107c20ccb3fe000000000000002019193a36d4033b0303132"
+    "3334353637383961626364656694cb3fd0000000000000cb3fe0000000000000cb3fc00000000000"
+    "0020"
+)
+
+
+@pytest.mark.parametrize(
+    ("frame", "golden"),
+    [(REQUEST, GOLDEN_REQUEST), (RESULT, GOLDEN_RESULT), (HEARTBEAT, GOLDEN_HEARTBEAT)],
+    ids=["request", "result", "heartbeat"],
+)
+def test_a_frame_has_the_bytes_of_its_wire_version(
+    frame: RequestFrame | ResultFrame | Heartbeat, golden: str
+) -> None:
+    assert (WIRE_VERSION, encode_frame(frame).hex()) == (GOLDEN_VERSION, golden)
+
+
+def test_the_golden_request_reads_as_the_request() -> None:
+    assert decode_request(bytes.fromhex(GOLDEN_REQUEST)) == REQUEST
+
+
+@pytest.mark.parametrize(
+    ("golden", "frame"),
+    [(GOLDEN_RESULT, RESULT), (GOLDEN_HEARTBEAT, HEARTBEAT)],
+    ids=["result", "heartbeat"],
+)
+def test_a_golden_reply_reads_as_what_the_worker_sent(
+    golden: str, frame: ResultFrame | Heartbeat
+) -> None:
+    assert decode_reply(bytes.fromhex(golden)) == frame
+
+
+def test_the_version_can_be_read_without_decoding_anything() -> None:
+    assert encode_frame(HEARTBEAT)[:2] == bytes((MAGIC, WIRE_VERSION))
