@@ -55,7 +55,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
     for command in (serve, gateway):
         add(command, "host", "127.0.0.1", "address to listen on")
-        add(command, "port", 8080, "port to listen on; 0: any free one")
+    add(serve, "port", 8080, "port to listen on")
+    add(gateway, "port", 8080, "port to listen on; 0: any free one")
     add(serve, "gateways", 1, "number of gateways on the port")
     add(serve, "workers", 1, "number of workers")
     add(serve, "redis", "", "URL of a Redis or Valkey >= 7.0; none: an embedded Valkey")

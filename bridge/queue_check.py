@@ -65,8 +65,12 @@ def check_queue(url: str, *, allow_open: bool) -> list[str]:
         client = Redis.from_url(
             url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
         )
-    except ValueError as error:
-        raise UnsafeQueueError(f"redis: not a URL that can be used: {error}") from error
+    except ValueError:
+        # Said without the error, which may quote a piece of the password.
+        raise UnsafeQueueError(
+            "redis: not a URL that can be used; expected redis://, rediss:// or unix://, with "
+            "special characters of the password percent-encoded"
+        ) from None
     with client:
         server = _answered(lambda: client.info("server"), url)
         memory = _answered(lambda: client.info("memory"), url)
@@ -111,11 +115,11 @@ def judge_queue(
 
 
 def without_password(url: str) -> str:
-    """Return the URL fit for a log."""
+    """Return the URL fit for a log: no password, and no query, which may hold one."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    netloc = parts.netloc if parts.password is None else f"***@{host}"
+    return f"{parts.scheme}://{netloc}{parts.path}"
 
 
 def _answered(ask: Callable[[], Any], url: str) -> dict[str, Any]:

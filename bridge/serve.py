@@ -59,6 +59,10 @@ class ServeSettings:
             raise SettingsError(f"workers: {self.workers} is not between 1 and {WORKERS_MAX}")
         if not 1 <= self.port <= 65_535:
             raise SettingsError(f"port: {self.port} is not between 1 and 65535")
+        if self.threads < 0:
+            raise SettingsError(f"threads: {self.threads} is below 0")
+        if not self.host:
+            raise SettingsError("host: is empty")
 
     def threads_per_worker(self) -> int:
         """Return ONNX Runtime's threads: the cores that gateways leave, shared by the workers."""

@@ -30,6 +30,7 @@ class InvalidCode(StrEnum):
     WRONG_SHAPE = "wrong_shape"
     SHAPE_DATA_MISMATCH = "shape_data_mismatch"
     EMPTY = "empty"
+    TOO_LARGE = "too_large"
     TOO_MANY_ROWS = "too_many_rows"
     RAGGED = "ragged"
     VALUE_RANGE = "value_range"

@@ -62,7 +62,11 @@ STATUS: dict[ProblemCode, int] = {
     ProblemCode.INTERNAL: 500,
 }
 
-_INVALID_STATUS = {InvalidCode.TOO_MANY_ROWS: 413, InvalidCode.MEDIA_TYPE: 415}
+_INVALID_STATUS = {
+    InvalidCode.TOO_LARGE: 413,
+    InvalidCode.TOO_MANY_ROWS: 413,
+    InvalidCode.MEDIA_TYPE: 415,
+}
 _INVALID_STATUS_OTHERWISE = 400
 
 

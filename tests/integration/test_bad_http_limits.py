@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import pytest
 
 from bridge.gateway.connection import HEADER_LINE_BYTES_MAX, HEADERS_MAX
+from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.http import BODY_BYTES_MAX
 from tests.raw_http import Answer, ask, chunked, connected, exchange, request, resident_bytes
 from tests.typed_model import TYPED, TypedSystem, body, counted_request, outputs, post
@@ -23,6 +24,8 @@ CLOSE = "Connection: close"
 REFUSED_S_MAX = 0.05
 GROWTH_BYTES_MAX = 20 * 2**20
 
+JSON_BYTES_MAX = InputLimits().json_bytes_max
+
 
 def padded(size: int) -> bytes:
     """A good body of exactly so many bytes."""
@@ -34,14 +37,17 @@ def outcomes(answers: Iterable[Answer]) -> list[tuple[int, str]]:
     return [(answer.status, answer.document.get("code", "")) for answer in answers]
 
 
-@pytest.mark.parametrize(("size", "status"), [(BODY_BYTES_MAX, 200), (BODY_BYTES_MAX + 1, 413)])
+@pytest.mark.parametrize(("size", "status"), [(JSON_BYTES_MAX, 200), (JSON_BYTES_MAX + 1, 413)])
 async def test_a_body_of_exactly_the_limit_is_taken(
     typed_system: TypedSystem, size: int, status: int
 ) -> None:
     assert (await post(typed_system.url, padded(size))).status == status
 
 
-@pytest.mark.parametrize(("size", "status"), [(BODY_BYTES_MAX, 200), (BODY_BYTES_MAX + 1, 413)])
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [(JSON_BYTES_MAX, 200), (JSON_BYTES_MAX + 1, 413), (BODY_BYTES_MAX + 1, 413)],
+)
 async def test_the_limit_holds_for_a_body_that_does_not_say_its_size(
     typed_system: TypedSystem, size: int, status: int
 ) -> None:

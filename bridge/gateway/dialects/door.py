@@ -27,6 +27,7 @@ class Door:
         self._v2 = V2Requests(contract, self._inputs, self._outputs, limits)
         self._messagepack = MessagePackRequests(self._inputs, self._outputs, limits)
         self._answers = V2Answers(contract)
+        self._json_bytes_max = limits.json_bytes_max
         self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
 
     def parse(
@@ -54,7 +55,7 @@ class Door:
                 )
             return self._messagepack.parse(bytes(body))
         if inference_header_length is None:
-            return self._v2.parse(bytes(body), None)
+            return self._v2.parse(self._text(body), None)
         if inference_header_length == 0:
             return self._raw(memoryview(body))
         if not 0 < inference_header_length <= len(body):
@@ -63,9 +64,17 @@ class Door:
                 f"Inference-Header-Content-Length: {inference_header_length} is not within the "
                 f"body of {len(body)} bytes",
             )
-        return self._v2.parse(
-            bytes(body[:inference_header_length]), memoryview(body)[inference_header_length:]
-        )
+        text = self._text(body[:inference_header_length])
+        return self._v2.parse(text, memoryview(body)[inference_header_length:])
+
+    def _text(self, text: bytes | memoryview) -> bytes:
+        if len(text) > self._json_bytes_max:
+            raise InvalidInput(
+                InvalidCode.TOO_LARGE,
+                f"{len(text)} bytes of JSON, more than the {self._json_bytes_max} accepted; send "
+                "binary tensors or MessagePack",
+            )
+        return bytes(text)
 
     def answer(self, call: InferCall, outputs: Mapping[str, Array]) -> Body:
         """Return the answer to `call` in its own form.
