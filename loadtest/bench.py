@@ -31,8 +31,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from loadtest.bare_loop import BareLoop, open_bare_loop
-from loadtest.closed_loop import Load, Result, measure
+from loadtest.open_loop import Recording, Traffic
+from loadtest.runner import ClosedPlan, run_closed
+from loadtest.summary import latency_ms
 
+OK = 200
 ROUNDS = 5
 SECONDS = 2.0
 WARM_S = 1.0
@@ -60,7 +63,8 @@ class Case:
 class Round:
     """One case, measured once."""
 
-    result: Result
+    recording: Recording
+    seconds: float
     rows: int
     bare_rows_per_s: float
     commands: int
@@ -69,7 +73,21 @@ class Round:
     @property
     def ratio(self) -> float:
         """Rows per second over those of the bare loop."""
-        return self.result.per_s * self.rows / self.bare_rows_per_s
+        return self.per_s * self.rows / self.bare_rows_per_s
+
+    @property
+    def answered(self) -> int:
+        """Answers with status 200, at least 1."""
+        return max(1, int(np.count_nonzero(self.recording.status == OK)))
+
+    @property
+    def per_s(self) -> float:
+        """Answers with status 200 per second."""
+        return self.answered / self.seconds
+
+    def percentile_ms(self, percentile: float) -> float:
+        """Return a percentile of the latency; a closed loop's, so not a promise to anybody."""
+        return float(np.percentile(latency_ms(self.recording), percentile))
 
 
 def main() -> None:
@@ -84,7 +102,7 @@ def main() -> None:
             loops = {name: open_bare_loop(models / name / "1" / "model.onnx") for name in MODELS}
             cases = [case for name in MODELS for case in _cases(name, loops[name])]
             for case in cases:
-                measure(_load(case, WARM_S))
+                _measure(case, WARM_S)
             rounds: dict[str, list[Round]] = {_title(case): [] for case in cases}
             for number in range(options.rounds):
                 for case in cases:
@@ -197,20 +215,37 @@ def _server(folder: Path, models: Path) -> Iterator[tuple[int, Path]]:
 def _round(case: Case, loop: BareLoop, pid: int, queue: Path, seconds: float) -> Round:
     bare = loop.rows_per_s(BULK_ROWS, seconds / 4)
     before, cpu_before = _commands(queue), _cpu_s(pid)
-    result = measure(_load(case, seconds))
+    recording = _measure(case, seconds)
     commands = _commands(queue) - before - 1  # less the INFO itself
-    answers = max(1, result.answered)
+    answers = max(1, int(np.count_nonzero(recording.status == OK)))
     cpu = {
         name: (spent - cpu_before.get(name, 0.0)) * 1e6 / answers
         for name, spent in _cpu_s(pid).items()
     }
-    cpu["generator"] = result.cpu_s * 1e6 / answers
-    return Round(result, case.rows, bare, commands, cpu)
+    cpu["generator"] = recording.cpu_s * 1e6 / answers
+    return Round(recording, seconds, case.rows, bare, commands, cpu)
 
 
-def _load(case: Case, seconds: float) -> Load:
-    path = f"/v2/models/{case.model}/infer"
-    return Load("127.0.0.1", PORT, path, case.headers, case.body, case.connections, seconds)
+def _measure(case: Case, seconds: float) -> Recording:
+    traffic = Traffic(
+        host="127.0.0.1",
+        port=PORT,
+        requests=[_request_bytes(case)],
+        choice=np.zeros(1, dtype=np.int16),
+        connections_max=case.connections,
+        timeout_s=10.0,
+    )
+    return run_closed(traffic, ClosedPlan(case.connections, seconds), 1)
+
+
+def _request_bytes(case: Case) -> bytes:
+    lines = [
+        f"POST /v2/models/{case.model}/infer HTTP/1.1",
+        f"Host: 127.0.0.1:{PORT}",
+        f"Content-Length: {len(case.body)}",
+        *(f"{name}: {value}" for name, value in case.headers),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + case.body
 
 
 def _commands(queue: Path) -> int:
@@ -246,12 +281,10 @@ def _print(rounds: dict[str, list[Round]]) -> None:
     print("median (min to max); CPU in µs per request, by process\n")
     for title, measured in rounds.items():
         ratios = [item.ratio for item in measured]
-        per_s = [item.result.per_s for item in measured]
-        p50 = statistics.median(item.result.percentile_s(0.5) for item in measured) * 1e3
-        p99 = statistics.median(item.result.percentile_s(0.99) for item in measured) * 1e3
-        commands = statistics.median(
-            item.commands / max(1, item.result.answered) for item in measured
-        )
+        per_s = [item.per_s for item in measured]
+        p50 = statistics.median(item.percentile_ms(50) for item in measured)
+        p99 = statistics.median(item.percentile_ms(99) for item in measured)
+        commands = statistics.median(item.commands / item.answered for item in measured)
         cpu = {
             role: statistics.median(item.cpu_us[role] for item in measured)
             for role in measured[0].cpu_us
@@ -261,9 +294,14 @@ def _print(rounds: dict[str, list[Round]]) -> None:
         print(f"  latency p50 {p50:.2f} ms, p99 {p99:.2f} ms (closed loop)")
         print(f"  Redis commands per request {commands:.3f}")
         print("  CPU " + ", ".join(f"{role} {spent:.0f}" for role, spent in sorted(cpu.items())))
-        others = {status for item in measured for status in item.result.statuses if status != 200}
+        others = {status for item in measured for status in _statuses(item.recording)} - {OK}
         if others:
             print(f"  other statuses seen: {sorted(others)}")
+
+
+def _statuses(recording: Recording) -> dict[int, int]:
+    values, counts = np.unique(recording.status, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _spread(values: list[float], form: str) -> str:
@@ -280,13 +318,13 @@ def _document(rounds: dict[str, list[Round]], options: argparse.Namespace) -> di
             title: [
                 {
                     "ratio": item.ratio,
-                    "requests_per_s": item.result.per_s,
+                    "requests_per_s": item.per_s,
                     "bare_rows_per_s": item.bare_rows_per_s,
-                    "p50_ms": item.result.percentile_s(0.5) * 1e3,
-                    "p99_ms": item.result.percentile_s(0.99) * 1e3,
-                    "redis_commands_per_request": item.commands / max(1, item.result.answered),
+                    "p50_ms": item.percentile_ms(50),
+                    "p99_ms": item.percentile_ms(99),
+                    "redis_commands_per_request": item.commands / item.answered,
                     "cpu_us_per_request": item.cpu_us,
-                    "statuses": item.result.statuses,
+                    "statuses": _statuses(item.recording),
                 }
                 for item in measured
             ]

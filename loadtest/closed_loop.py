@@ -1,148 +1,139 @@
-"""A closed loop over HTTP/1.1: each connection sends its next request when it is answered.
+"""A closed loop: each of so many callers sends its next request when it has its answer.
 
-A closed loop measures the highest throughput that so many callers can get. It does not measure
-latency under a given load: a slow answer delays the next request (coordinated omission).
+It measures the highest throughput that so many callers get. It does not measure latency under a
+given load: a slow answer delays the next request, and so hides the wait of all that would have
+come meanwhile (coordinated omission).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from typing import cast
 
-import uvloop
+import numpy as np
+
+from loadtest.http_connection import HttpConnection
+from loadtest.open_loop import GRACE_S, LOST, WRONG, Recording, Traffic
 
 CONNECT_S_MAX = 10.0
-_END_OF_HEADERS = b"\r\n\r\n"
-_CONTENT_LENGTH = b"\r\ncontent-length:"
-_STATUS_START, _STATUS_END = 9, 12
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One measurement: where, what, how many connections, how long."""
+class ClosedLoop:
+    """Sends one process's share of a run; used once."""
 
-    host: str
-    port: int
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    connections: int
-    seconds: float
+    def __init__(self, traffic: Traffic, callers: int, seconds: float) -> None:
+        self._traffic = traffic
+        self._callers = callers
+        self._seconds = seconds
+        self._sent_s: list[float] = []
+        self._done_s: list[float] = []
+        self._status: list[int] = []
+        self._open: set[HttpConnection] = set()
+        self._reconnecting: set[asyncio.Task[None]] = set()
+        self._left = 0
+        self._done = asyncio.Event()
+        self._start_s = 0.0
 
-    def request(self) -> bytes:
-        """Return the bytes of one request."""
-        lines = [
-            f"POST {self.path} HTTP/1.1",
-            f"Host: {self.host}:{self.port}",
-            f"Content-Length: {len(self.body)}",
-            *(f"{name}: {value}" for name, value in self.headers),
-        ]
-        return "\r\n".join(lines).encode() + _END_OF_HEADERS + self.body
+    async def run(self, start_s: float) -> Recording:
+        """Call from `start_s` (monotonic) on for the given seconds; return the recording.
 
+        Raises:
+            OSError: a connection cannot be opened.
+        """
+        cpu_s = time.process_time()
+        self._start_s = start_s
+        async with asyncio.timeout(CONNECT_S_MAX):
+            connections = [await self._connect() for _ in range(self._callers)]
+        await asyncio.sleep(max(0.0, start_s - time.monotonic()))
+        self._left = len(connections)
+        for connection in connections:
+            self._next(connection)
+        try:
+            async with asyncio.timeout(self._seconds + self._traffic.timeout_s + GRACE_S):
+                await self._done.wait()
+        except TimeoutError:
+            pass  # callers without an answer: their requests stay UNSENT in the recording
+        finally:
+            for task in self._reconnecting:
+                task.cancel()
+            for connection in self._open:
+                connection.close()
+        return self._recording(time.process_time() - cpu_s)
 
-@dataclass(slots=True)
-class Result:
-    """What a measurement saw: answers by status, latencies in seconds, the generator's own CPU."""
-
-    seconds: float = 0.0
-    cpu_s: float = 0.0
-    statuses: dict[int, int] = field(default_factory=dict)
-    latencies_s: list[float] = field(default_factory=list)
-
-    @property
-    def answered(self) -> int:
-        """Answers with status 200."""
-        return self.statuses.get(200, 0)
-
-    @property
-    def per_s(self) -> float:
-        """Answers with status 200 per second."""
-        return self.answered / self.seconds
-
-    def percentile_s(self, share: float) -> float:
-        """Return the latency below which `share` of the answers lie, in seconds."""
-        ordered = sorted(self.latencies_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-class _Caller(asyncio.Protocol):
-    """One connection; complete when it has been told to stop and has its last answer."""
-
-    def __init__(self, request: bytes, result: Result, ends_s: float) -> None:
-        self._request = request
-        self._result = result
-        self._ends_s = ends_s
-        self._sent_s = 0.0
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass of asyncio.Transport.
-        self._transport = cast(asyncio.Transport, transport)
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head_end = self._buffer.find(_END_OF_HEADERS)
-        if head_end < 0:
+    def on_answer(self, connection: HttpConnection, status: int, body: bytes) -> None:
+        """Record an answer and send the caller's next request, or let it end."""
+        index, connection.request = connection.request, None
+        if index is None:
             return
-        head = self._buffer[:head_end].lower()
-        start = head.find(_CONTENT_LENGTH) + len(_CONTENT_LENGTH)
-        end = head.find(b"\r\n", start)
-        length = int(head[start : end if end >= 0 else None])
-        total = head_end + len(_END_OF_HEADERS) + length
-        if len(self._buffer) < total:
-            return
-        self._buffer = self._buffer[total:]
-        now_s = time.perf_counter()
-        status = int(head[_STATUS_START:_STATUS_END])
-        self._result.statuses[status] = self._result.statuses.get(status, 0) + 1
-        self._result.latencies_s.append(now_s - self._sent_s)
-        if now_s < self._ends_s:
-            self._send()
-        elif self._transport is not None:
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.done.done():
-            return
-        if exc is None:
-            self.done.set_result(None)
+        traffic = self._traffic
+        if status == 200 and traffic.is_right is not None:
+            choice = int(traffic.choice[index % len(traffic.choice)])
+            status = 200 if traffic.is_right(choice, body) else WRONG
+        self._finish(index, status)
+        if self._now_s() >= self._seconds:
+            self._leave()
+        elif connection.is_open:
+            self._next(connection)
         else:
-            self.done.set_exception(exc)
+            self._reconnect()
 
-    def _send(self) -> None:
-        assert self._transport is not None
-        self._sent_s = time.perf_counter()
-        self._transport.write(self._request)
+    def on_lost(self, connection: HttpConnection, request: int | None) -> None:
+        """Record the loss of a caller's connection; the caller comes back on another."""
+        self._open.discard(connection)
+        if request is not None:
+            self._finish(request, LOST)
+            self._reconnect()
 
+    async def _connect(self) -> HttpConnection:
+        connection = HttpConnection(self)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: connection, self._traffic.host, self._traffic.port)
+        self._open.add(connection)
+        return connection
 
-def measure(load: Load) -> Result:
-    """Run one measurement; it stops by itself.
+    def _reconnect(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._come_back())
+        self._reconnecting.add(task)
+        task.add_done_callback(self._reconnecting.discard)
 
-    Raises:
-        OSError: the server cannot be reached or closes a connection with an error.
-    """
-    return uvloop.run(_measure(load))
+    async def _come_back(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S_MAX):
+                connection = await self._connect()
+        except (OSError, TimeoutError):
+            self._leave()
+        else:
+            self._next(connection)
 
+    def _next(self, connection: HttpConnection) -> None:
+        index = len(self._sent_s)
+        traffic = self._traffic
+        self._sent_s.append(self._now_s())
+        self._done_s.append(np.nan)
+        self._status.append(0)
+        connection.send(index, traffic.requests[traffic.choice[index % len(traffic.choice)]])
 
-async def _measure(load: Load) -> Result:
-    loop = asyncio.get_running_loop()
-    result = Result()
-    request = load.request()
-    started_s, cpu_s = time.perf_counter(), time.process_time()
-    ends_s = started_s + load.seconds
-    callers: list[_Caller] = []
-    async with asyncio.timeout(CONNECT_S_MAX):
-        for _ in range(load.connections):
-            _, caller = await loop.create_connection(
-                lambda: _Caller(request, result, ends_s), load.host, load.port
-            )
-            callers.append(caller)
-    await asyncio.gather(*(caller.done for caller in callers))
-    result.seconds = time.perf_counter() - started_s
-    result.cpu_s = time.process_time() - cpu_s
-    return result
+    def _finish(self, index: int, status: int) -> None:
+        self._done_s[index] = self._now_s()
+        self._status[index] = status
+
+    def _leave(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    def _now_s(self) -> float:
+        return time.monotonic() - self._start_s
+
+    def _recording(self, cpu_s: float) -> Recording:
+        sent_s = np.array(self._sent_s, dtype=np.float64)
+        return Recording(
+            intended_s=sent_s,
+            lag_s=np.zeros(len(sent_s)),
+            sent_s=sent_s,
+            done_s=np.array(self._done_s, dtype=np.float64),
+            status=np.array(self._status, dtype=np.int16),
+            tries=np.ones(len(sent_s), dtype=np.int16),
+            cpu_s=cpu_s,
+            connections=self._callers,
+        )

@@ -75,7 +75,6 @@ class HttpConnection(asyncio.Protocol):
             return  # 100 Continue is not the answer
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
-        keeps = self._parser.should_keep_alive()
-        self._owner.on_answer(self, status, body)
-        if not keeps:
+        if not self._parser.should_keep_alive():
             self.close()
+        self._owner.on_answer(self, status, body)

@@ -195,6 +195,11 @@ class Hand:
                 for taken in self._frames
             )
 
+    def holds_suspect(self) -> bool:
+        """Return whether a frame that was in the hands of workers that died is in hand."""
+        with self._changed:
+            return any(taken.runs_alone for taken in self._frames)
+
     def _wanted(self) -> dict[str, int]:
         return {
             key: self._paces[key].batch_rows - rows

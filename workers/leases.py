@@ -64,6 +64,9 @@ class Leases:
             entry_id, deliveries = pending["message_id"], int(pending["times_delivered"])
             if self._hand.holds(model_key, entry_id):
                 continue
+            is_suspect = RUNS_ALONE_AFTER <= deliveries < DEAD_AFTER
+            if False:
+                continue  # one at a time: the next death must tell which of them it was
             claimed: Any = client.xclaim(
                 keys.online_key(model_key), keys.GROUP, self._worker, self._lease_ms, [entry_id]
             )
@@ -72,7 +75,6 @@ class Leases:
             log.warning("reclaimed", model=model_key, entry=entry_id.decode(), count=deliveries)
             self.tally.add_reclaimed()
             if deliveries < DEAD_AFTER:
-                is_suspect = deliveries >= RUNS_ALONE_AFTER
                 self._hand.put(self._taker.take(model_key, claimed, is_suspect))
                 continue
             for claimed_id, fields in claimed:

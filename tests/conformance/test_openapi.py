@@ -16,7 +16,6 @@ from bridge.contract.invalid import InvalidCode
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.gateway.dialects.call import PRIORITY_MAX, TIMEOUT_PLAUSIBLE_MAX_S, InputLimits
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.http import BODY_BYTES_MAX, BODY_S_MAX, Routes, listed_routes
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.openapi import (
@@ -185,7 +184,8 @@ async def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> Non
     }
     assert said == {
         "body": f"At most {BODY_BYTES_MAX >> 20} MiB, of which at most "
-        f"{InputLimits().json_bytes_max >> 20} MiB JSON, not compressed, sent within {BODY_S_MAX:g} s",
+        f"{InputLimits().json_bytes_max >> 20} MiB JSON, not compressed, "
+        f"sent within {BODY_S_MAX:g} s",
         "too large": f"the body is larger than the {BODY_BYTES_MAX} bytes accepted",
         "rows": f"The first dimension is the rows, at most {limits.rows_max}",
         "dimension": limits.dimension_max,
