@@ -112,7 +112,8 @@ class Gateway:
         Raises:
             Problem: `overloaded` with an honest Retry-After, or as `check_open`.
         """
-        self.check_open(version)
+        if not self.link.is_up:
+            raise queue_unavailable()
         capacity = self.catalog.capacity(version.contract.key, self._now_s())
         if capacity is None:
             raise no_worker()

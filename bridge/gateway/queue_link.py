@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,19 +119,27 @@ class QueueLink:
                 delay_s = min(RECONNECT_S_MAX, max(RECONNECT_S_FIRST, delay_s * 2))
 
     async def _run_connected(self) -> None:
-        async with (
-            _client(self._url, REPLY_S_MAX) as writer,
-            _client(self._url, READ_BLOCK_S + REPLY_S_MAX) as reader,
-        ):
-            cancellations = _cancellations()
-            await self._greet(writer)
-            if _cancellations() > cancellations:
-                # redis-py swallows a cancellation that comes while it connects.
-                raise asyncio.CancelledError
+        async with AsyncExitStack() as stack:
+            writer, reader = await self._connect(stack)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(writer), name="queue-writer")
                 tasks.create_task(self._read(reader), name="queue-reader")
                 tasks.create_task(self._beat(), name="queue-beat")
+
+    async def _connect(self, stack: AsyncExitStack) -> tuple[aioredis.Redis, aioredis.Redis]:
+        """Return the writer's and the reader's client, connected and greeted."""
+        cancellations = _cancellations()
+        try:
+            # Entering a client connects it.
+            writer = await stack.enter_async_context(_client(self._url, REPLY_S_MAX))
+            reader = await stack.enter_async_context(_client(self._url, READ_BLOCK_S + REPLY_S_MAX))
+            await self._greet(writer)
+        finally:
+            if _cancellations() > cancellations:
+                # redis-py swallows a cancellation that comes while it connects, and may fail
+                # instead: the link of a gateway that ends would try again for ever.
+                raise asyncio.CancelledError
+        return writer, reader
 
     async def _greet(self, writer: aioredis.Redis) -> None:
         server = await writer.info("server")
