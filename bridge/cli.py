@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -46,9 +47,11 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "BATCHBRIDGE_REDIS, and so on.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="everything on this machine, with a queue of its own")
-    gateway = commands.add_parser("gateway", help="one gateway: HTTP in, frames to the queue")
-    worker = commands.add_parser("worker", help="one worker: frames from the queue, models run")
+    # Options have one name: a shortened one would change its meaning when another is added.
+    add_command = partial(commands.add_parser, allow_abbrev=False)
+    serve = add_command("serve", help="everything on this machine, with a queue of its own")
+    gateway = add_command("gateway", help="one gateway: HTTP in, frames to the queue")
+    worker = add_command("worker", help="one worker: frames from the queue, models run")
     add = _Adder(environment)
     for command in (serve, worker):
         add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")

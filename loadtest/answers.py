@@ -15,7 +15,7 @@ from loadtest.errors import BadAnswer, BadRows, excerpt
 RTOL_DEFAULT = 1e-5
 ATOL_DEFAULT = 1e-6
 # Answers to one body may differ in their last bits: so many are known by their bytes.
-ACCEPTED_PER_BODY_MAX = 4
+ACCEPTED_PER_BODY_MAX = 16
 ACCEPTED_BYTES_MAX = 256 * 2**20
 RECORDED_ROWS_MAX = 200_000
 
@@ -126,9 +126,13 @@ def _is_right(
         pairs = zip(wanted.ravel().tolist(), found.ravel().tolist(), strict=True)
         return np.array([first == second for first, second in pairs], bool).reshape(wanted.shape)
     wanted, found = wanted.astype(np.float64), found.astype(np.float64)
+    # By hand, because np.isclose takes 50 µs.
+    is_finite = np.isfinite(wanted)
     with np.errstate(invalid="ignore"):  # infinity minus infinity
-        is_right = np.isclose(found, wanted, rtol, atol, equal_nan=True)
-    return is_right | (np.isnan(found) & ~np.isfinite(wanted)) if hides_infinities else is_right
+        is_near = is_finite & (np.abs(found - wanted) <= atol + rtol * np.abs(wanted))
+    may_be_nan = ~is_finite if hides_infinities else np.isnan(wanted)
+    is_right: Array = is_near | (found == wanted) | (may_be_nan & np.isnan(found))
+    return is_right
 
 
 def record_expected(

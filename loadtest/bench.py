@@ -31,7 +31,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from loadtest.bare_loop import BareLoop, open_bare_loop
-from loadtest.open_loop import Recording, Traffic
+from loadtest.traffic import Recording, Traffic
 from loadtest.runner import ClosedPlan, run_closed
 from loadtest.summary import latency_ms
 

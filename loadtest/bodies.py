@@ -104,6 +104,7 @@ def pool_of_rows(
     rows: RowCounts,
     count: int = BODIES_DEFAULT,
     seed: int = 0,
+    bytes_max: int = POOL_BYTES_MAX,
 ) -> BodyPool:
     """Return a pool of `count` bodies with rows from `source`.
 
@@ -125,7 +126,7 @@ def pool_of_rows(
             yield Body(request, drawn.rows, drawn.expected)
 
     described = {**source.describe(), "rows_spread_seed": seed}
-    return BodyPool(dialect, host_header, target, _bounded(made()), described)
+    return BodyPool(dialect, host_header, target, _bounded(made(), bytes_max), described)
 
 
 def pool_of_bodies(path: Path, dialect: Dialect, host_header: str, target: str) -> BodyPool:
@@ -152,17 +153,17 @@ def pool_of_bodies(path: Path, dialect: Dialect, host_header: str, target: str) 
             yield Body(dialect.request_of(host_header, target, own), None, expected)
 
     source = {"kind": "bodies", "file": str(path)}
-    return BodyPool(dialect, host_header, target, _bounded(made()), source)
+    return BodyPool(dialect, host_header, target, _bounded(made(), POOL_BYTES_MAX), source)
 
 
-def _bounded(bodies: Iterable[Body]) -> tuple[Body, ...]:
+def _bounded(bodies: Iterable[Body], bytes_max: int) -> tuple[Body, ...]:
     kept: list[Body] = []
     total_bytes = 0
     for body in bodies:
         total_bytes += len(body.request)
-        if total_bytes > POOL_BYTES_MAX:
+        if total_bytes > bytes_max:
             raise BadRows(
-                f"the pool is larger than {POOL_BYTES_MAX} bytes after {len(kept)} bodies: "
+                f"the pool is larger than {bytes_max} bytes after {len(kept)} bodies: "
                 "take fewer bodies or fewer rows"
             )
         kept.append(body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -123,6 +123,9 @@ class Caller:
         try:
             response.begin()
             body = response.read(ANSWER_BYTES_MAX + 1)
+            # Read with a limit, http.client gives a cut answer as if it were whole.
+            if response.length and len(body) <= ANSWER_BYTES_MAX:
+                raise IncompleteRead(body, response.length)
         finally:
             response.close()
         if response.will_close or len(body) > ANSWER_BYTES_MAX:

@@ -8,14 +8,17 @@ come meanwhile (coordinated omission).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import numpy as np
 
 from loadtest.http_connection import HttpConnection
-from loadtest.open_loop import GRACE_S, LOST, WRONG, Recording, Traffic
+from loadtest.snapshot import Snapshot, Watch, WatchedPart
+from loadtest.traffic import GRACE_S, LOST, TIMED_OUT, UNSENT, WRONG, Recording, Traffic
 
 CONNECT_S_MAX = 10.0
+SWEEP_S = 1.0
 
 
 class ClosedLoop:
@@ -30,9 +33,10 @@ class ClosedLoop:
         self._status: list[int] = []
         self._open: set[HttpConnection] = set()
         self._reconnecting: set[asyncio.Task[None]] = set()
-        self._left = 0
+        self._left = callers
         self._done = asyncio.Event()
         self._start_s = 0.0
+        self._watch = Watch()
 
     async def run(self, start_s: float) -> Recording:
         """Call from `start_s` (monotonic) on for the given seconds; return the recording.
@@ -45,20 +49,18 @@ class ClosedLoop:
         async with asyncio.timeout(CONNECT_S_MAX):
             connections = [await self._connect() for _ in range(self._callers)]
         await asyncio.sleep(max(0.0, start_s - time.monotonic()))
-        self._left = len(connections)
+        sweeper = asyncio.get_running_loop().create_task(self._sweep())
         for connection in connections:
             self._next(connection)
-        try:
+        with contextlib.suppress(TimeoutError):  # the sweeper gives up on requests before that
             async with asyncio.timeout(self._seconds + self._traffic.timeout_s + GRACE_S):
                 await self._done.wait()
-        except TimeoutError:
-            pass  # callers without an answer: their requests stay UNSENT in the recording
-        finally:
-            for task in self._reconnecting:
-                task.cancel()
-            for connection in self._open:
-                connection.close()
+        await self._close(sweeper)
         return self._recording(time.process_time() - cpu_s)
+
+    def snapshot(self, target_s: float) -> Snapshot:
+        """Return how far the run is."""
+        return self._watch.look(self._read, self._now_s(), target_s)
 
     def on_answer(self, connection: HttpConnection, status: int, body: bytes) -> None:
         """Record an answer and send the caller's next request, or let it end."""
@@ -70,12 +72,7 @@ class ClosedLoop:
             choice = int(traffic.choice[index % len(traffic.choice)])
             status = 200 if traffic.is_right(choice, body) else WRONG
         self._finish(index, status)
-        if self._now_s() >= self._seconds:
-            self._leave()
-        elif connection.is_open:
-            self._next(connection)
-        else:
-            self._reconnect()
+        self._next(connection)
 
     def on_lost(self, connection: HttpConnection, request: int | None) -> None:
         """Record the loss of a caller's connection; the caller comes back on another."""
@@ -91,6 +88,19 @@ class ClosedLoop:
         self._open.add(connection)
         return connection
 
+    def _next(self, connection: HttpConnection) -> None:
+        """Send a caller's next request, on another connection if need be; or let it end."""
+        if self._now_s() >= self._seconds:
+            self._leave()
+        elif not connection.is_open:
+            self._reconnect()
+        else:
+            index, traffic = len(self._sent_s), self._traffic
+            self._sent_s.append(self._now_s())
+            self._done_s.append(np.nan)
+            self._status.append(UNSENT)
+            connection.send(index, traffic.requests[traffic.choice[index % len(traffic.choice)]])
+
     def _reconnect(self) -> None:
         task = asyncio.get_running_loop().create_task(self._come_back())
         self._reconnecting.add(task)
@@ -105,14 +115,6 @@ class ClosedLoop:
         else:
             self._next(connection)
 
-    def _next(self, connection: HttpConnection) -> None:
-        index = len(self._sent_s)
-        traffic = self._traffic
-        self._sent_s.append(self._now_s())
-        self._done_s.append(np.nan)
-        self._status.append(0)
-        connection.send(index, traffic.requests[traffic.choice[index % len(traffic.choice)]])
-
     def _finish(self, index: int, status: int) -> None:
         self._done_s[index] = self._now_s()
         self._status[index] = status
@@ -122,8 +124,38 @@ class ClosedLoop:
         if not self._left:
             self._done.set()
 
+    async def _sweep(self) -> None:
+        """Give up on requests past their timeout; their callers come back on new connections."""
+        timeout_s = self._traffic.timeout_s
+        while True:
+            await asyncio.sleep(min(SWEEP_S, timeout_s / 4))
+            oldest_s = self._now_s() - timeout_s
+            for connection in list(self._open):
+                index = connection.request
+                if index is not None and self._sent_s[index] < oldest_s:
+                    connection.request = None
+                    self._finish(index, TIMED_OUT)
+                    connection.close()
+                    self._next(connection)
+
+    async def _close(self, sweeper: asyncio.Task[None]) -> None:
+        tasks = (sweeper, *self._reconnecting)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in list(self._open):
+            connection.close()
+
     def _now_s(self) -> float:
         return time.monotonic() - self._start_s
+
+    def _read(self, first: int) -> WatchedPart:
+        return WatchedPart(
+            np.array(self._sent_s[first:]),
+            np.array(self._done_s[first:]),
+            np.array(self._status[first:], dtype=np.int16),
+            np.zeros(0),
+        )
 
     def _recording(self, cpu_s: float) -> Recording:
         sent_s = np.array(self._sent_s, dtype=np.float64)

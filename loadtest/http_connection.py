@@ -12,20 +12,24 @@ class Answered(Protocol):
     """Who is told what became of a request; called on the event loop."""
 
     def on_answer(self, connection: HttpConnection, status: int, body: bytes) -> None:
-        """The whole answer has arrived."""
+        """The whole answer has arrived; the connection can be used again if it is open."""
 
     def on_lost(self, connection: HttpConnection, request: int | None) -> None:
         """The connection has gone, and with it the request that was under way, if any."""
 
 
 class HttpConnection(asyncio.Protocol):
-    """Sends prepared bytes and parses answers with llhttp (httptools)."""
+    """Sends prepared bytes and parses answers with llhttp (httptools).
+
+    An answer needs a length or chunks: one that only ends with the connection counts as lost.
+    """
 
     def __init__(self, owner: Answered) -> None:
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self._unsent: list[bytes] = []
         self.request: int | None = None
         """The index of the request that is under way, None while the connection is free."""
 
@@ -40,14 +44,15 @@ class HttpConnection(asyncio.Protocol):
         self.request = request
         self._transport.write(data)
 
-    def write_more(self, data: bytes) -> None:
-        """Write further bytes of the request under way."""
-        if self.is_open:
-            assert self._transport is not None
-            self._transport.write(data)
+    def send_slowly(self, request: int, pieces: list[bytes], gap_s: float) -> None:
+        """Write a request in pieces, `gap_s` apart."""
+        self._unsent = pieces[1:]
+        self.send(request, pieces[0])
+        self._write_later(gap_s)
 
     def close(self) -> None:
         """Close, whatever is under way."""
+        self._unsent = []
         if self._transport is not None:
             self._transport.abort()
 
@@ -75,6 +80,18 @@ class HttpConnection(asyncio.Protocol):
             return  # 100 Continue is not the answer
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
-        if not self._parser.should_keep_alive():
+        # After an answer to half a request the other half would be taken for the next one.
+        if self._unsent or not self._parser.should_keep_alive():
             self.close()
         self._owner.on_answer(self, status, body)
+
+    def _write_later(self, gap_s: float) -> None:
+        if self._unsent:
+            loop = asyncio.get_running_loop()
+            loop.call_later(gap_s, self._write_piece, self.request, gap_s)
+
+    def _write_piece(self, request: int | None, gap_s: float) -> None:
+        if self._unsent and self.request == request and self.is_open:
+            assert self._transport is not None
+            self._transport.write(self._unsent.pop(0))
+            self._write_later(gap_s)

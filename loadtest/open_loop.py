@@ -10,85 +10,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from loadtest.http_connection import HttpConnection
 from loadtest.precise_timer import PreciseTimer
+from loadtest.snapshot import Snapshot, Watch, WatchedPart
+from loadtest.traffic import (
+    GRACE_S,
+    LEFT,
+    LOST,
+    TIMED_OUT,
+    UNSENT,
+    WRONG,
+    Floats,
+    Recording,
+    Traffic,
+)
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int16]]
-
-# What is recorded instead of an HTTP status where there was none.
-UNSENT, LOST, TIMED_OUT, LEFT, WRONG = 0, -1, -2, -3, -4
-# After the last intended time, unanswered requests are waited for so long.
-GRACE_S = 10.0
 CONNECT_S_MAX = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What one generator process sends.
-
-    `requests` are the prepared bytes, `choice[i]` says which of them request i is. `leaves_s[i]`,
-    where it is not NaN, is how long after sending the caller of request i goes away unanswered;
-    `pieces` above 1 sends each request's bytes in so many writes, `piece_gap_s` apart (slow
-    clients). `retries` is how often a request refused with 429 or 503 is sent again at once.
-    `is_right(choice, body)` judges the body of a 200.
-    """
-
-    host: str
-    port: int
-    requests: Sequence[bytes]
-    choice: Ints
-    connections_max: int
-    timeout_s: float
-    leaves_s: Floats | None = None
-    pieces: int = 1
-    piece_gap_s: float = 0.0
-    retries: int = 0
-    is_right: Callable[[int, bytes], bool] | None = None
-
-
-@dataclass(slots=True)
-class Recording:
-    """What became of each request; arrays of shape (n,), seconds from the start of the run.
-
-    `intended_s`: when it was due; `lag_s`: how much later the generator handled it, its own
-    fault; `sent_s`: when its bytes were written, NaN where they were not; `done_s`: when the answer
-    or failure was there; `status`: the HTTP status, or one of the constants above.
-    """
-
-    intended_s: Floats
-    lag_s: Floats
-    sent_s: Floats
-    done_s: Floats
-    status: Ints
-    tries: Ints
-    cpu_s: float = 0.0
-    connections: int = 0
-
-    @classmethod
-    def empty(cls, intended_s: Floats) -> Recording:
-        """A recording of requests that are still to be sent."""
-        count = len(intended_s)
-        return cls(
-            intended_s,
-            np.full(count, np.nan),
-            np.full(count, np.nan),
-            np.full(count, np.nan),
-            np.zeros(count, dtype=np.int16),
-            np.zeros(count, dtype=np.int16),
-        )
+SWEEP_S = 1.0
+# So many requests are sent before answers get their turn, however late the generator is.
+BURST_MAX = 64
 
 
 @dataclass(slots=True)
 class _State:
     next: int = 0
-    open: int = 0
     connecting: int = 0
     unanswered: int = 0
     waiting: deque[int] = field(default_factory=deque)
@@ -108,6 +57,7 @@ class OpenLoop:
         self._start_s = 0.0
         self._done = asyncio.Event()
         self._timer = PreciseTimer(self._loop, self._pump)
+        self._watch = Watch()
 
     async def run(self, start_s: float) -> Recording:
         """Send everything at its time, counted from `start_s` (monotonic); return the recording.
@@ -129,15 +79,29 @@ class OpenLoop:
             # What has no answer by now stays as it is recorded: UNSENT.
             self._done.set()
         finally:
-            self.recording.connections = len(self._all)
-            self._close(sweeper)
+            await self._close(sweeper)
         self.recording.cpu_s = time.process_time() - cpu_s
         return self.recording
 
-    def _close(self, sweeper: asyncio.Task[None]) -> None:
+    def snapshot(self, target_s: float) -> Snapshot:
+        """Return how far the run is."""
+        return self._watch.look(self._read, self._now_s(), target_s)
+
+    def _read(self, first: int) -> WatchedPart:
+        part, recording = slice(first, self._state.next), self.recording
+        return WatchedPart(
+            recording.intended_s[part],
+            recording.done_s[part],
+            recording.status[part],
+            recording.lag_s[part],
+        )
+
+    async def _close(self, sweeper: asyncio.Task[None]) -> None:
         self._timer.close()
-        for task in (sweeper, *self._tasks):
+        tasks = (sweeper, *self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in list(self._all):
             connection.close()
 
@@ -145,10 +109,11 @@ class OpenLoop:
         return time.monotonic() - self._start_s
 
     def _pump(self) -> None:
-        """Handle every request that is due, and set the timer for the next one."""
+        """Handle the requests that are due, and set the timer for the next one."""
         intended, state = self.recording.intended_s, self._state
         now_s = self._now_s()
-        while state.next < len(intended) and intended[state.next] <= now_s:
+        last = min(state.next + BURST_MAX, len(intended))
+        while state.next < last and intended[state.next] <= now_s:
             index = state.next
             state.next += 1
             state.unanswered += 1
@@ -167,14 +132,15 @@ class OpenLoop:
                 self._send(connection, index)
                 return
         self._state.waiting.append(index)
-        if len(self._all) + self._state.connecting < self._traffic.connections_max:
-            self._connect()
+        self._connect()
 
     def _connect(self) -> None:
-        self._state.connecting += 1
-        task = self._loop.create_task(self._open())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Open a connection more, if there may be one."""
+        if len(self._all) + self._state.connecting < self._traffic.connections_max:
+            self._state.connecting += 1
+            task = self._loop.create_task(self._open())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _open(self) -> None:
         traffic = self._traffic
@@ -183,17 +149,28 @@ class OpenLoop:
             async with asyncio.timeout(CONNECT_S_MAX):
                 await self._loop.create_connection(lambda: connection, traffic.host, traffic.port)
         except (OSError, TimeoutError):
-            if self._state.waiting:
-                self._finish(self._state.waiting.popleft(), LOST)
-            return
+            connection.close()
         finally:
             self._state.connecting -= 1
+        if not connection.is_open:
+            # Refused, or closed at once: the request that has waited longest is lost with it, so
+            # that a server which is down costs each request one try.
+            if self._state.waiting:
+                self._finish(self._state.waiting.popleft(), LOST)
+            self._serve_waiting()
+            return
         self._all.add(connection)
+        self.recording.connections = max(self.recording.connections, len(self._all))
         self._make_free(connection)
+
+    def _serve_waiting(self) -> None:
+        """Open a connection for who waits, unless enough are being opened."""
+        if len(self._state.waiting) > self._state.connecting and not self._done.is_set():
+            self._connect()
 
     def _make_free(self, connection: HttpConnection) -> None:
         if not connection.is_open:
-            return
+            return  # on_lost opens another where one is needed
         if self._state.waiting:
             self._send(connection, self._state.waiting.popleft())
         else:
@@ -205,21 +182,13 @@ class OpenLoop:
         self.recording.sent_s[index] = self._now_s()
         self.recording.tries[index] += 1
         if traffic.pieces > 1:
-            self._send_slowly(connection, index, data)
+            size = max(1, -(-len(data) // traffic.pieces))
+            pieces = [data[start : start + size] for start in range(0, len(data), size)]
+            connection.send_slowly(index, pieces, traffic.piece_gap_s)
         else:
             connection.send(index, data)
         if traffic.leaves_s is not None and not np.isnan(traffic.leaves_s[index]):
             self._loop.call_later(float(traffic.leaves_s[index]), self._leave, connection, index)
-
-    def _send_slowly(self, connection: HttpConnection, index: int, data: bytes) -> None:
-        size = max(1, -(-len(data) // self._traffic.pieces))
-        connection.send(index, data[:size])
-        for number, start in enumerate(range(size, len(data), size), start=1):
-            self._loop.call_later(
-                number * self._traffic.piece_gap_s,
-                connection.write_more,
-                data[start : start + size],
-            )
 
     def _leave(self, connection: HttpConnection, index: int) -> None:
         if connection.request == index:
@@ -234,21 +203,22 @@ class OpenLoop:
             return
         traffic, recording = self._traffic, self.recording
         if status in (429, 503) and recording.tries[index] <= traffic.retries:
-            self._send(connection, index)
-            return
-        if status == 200 and traffic.is_right is not None:
-            choice = int(traffic.choice[index])
-            status = 200 if traffic.is_right(choice, body) else WRONG
-        self._finish(index, status)
+            self._state.waiting.appendleft(index)
+        elif status == 200 and traffic.is_right is not None:
+            is_right = traffic.is_right(int(traffic.choice[index]), body)
+            self._finish(index, 200 if is_right else WRONG)
+        else:
+            self._finish(index, status)
         self._make_free(connection)
 
     def on_lost(self, connection: HttpConnection, request: int | None) -> None:
         """Record the loss of a connection, and of the request on it."""
+        if connection not in self._all:
+            return  # closed while it was being opened: `_open` sees it
         self._all.discard(connection)
         if request is not None:
             self._finish(request, LOST)
-        if self._state.waiting and not self._done.is_set():
-            self._connect()
+        self._serve_waiting()
 
     def _finish(self, index: int, status: int) -> None:
         recording = self.recording
@@ -265,10 +235,11 @@ class OpenLoop:
             self._done.set()
 
     async def _sweep(self) -> None:
-        """Give up on requests past their timeout, once a second: a bound, not a measurement."""
+        """Give up on requests past their timeout, now and then: a bound, not a measurement."""
+        timeout_s = self._traffic.timeout_s
         while True:
-            await asyncio.sleep(1.0)
-            oldest_s = self._now_s() - self._traffic.timeout_s
+            await asyncio.sleep(min(SWEEP_S, timeout_s / 4))
+            oldest_s = self._now_s() - timeout_s
             for connection in list(self._all):
                 index = connection.request
                 if index is not None and self.recording.intended_s[index] < oldest_s:

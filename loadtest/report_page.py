@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from loadtest.report import comparison, figures, plain_words
 from loadtest.report.comparison_plots import plots_of_both
 from loadtest.report.plots import plots_of
-from loadtest.result import RunResult
 from loadtest.report.svg_figure import DrawnPlot, Plot, draw
+from loadtest.result import RunResult
 
 # Names, addresses and everything that a server says are foreign text: the templates escape whatever
 # is not Markup, and the page's Content-Security-Policy allows no script and no request.

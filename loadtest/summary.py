@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from loadtest.open_loop import LEFT, LOST, TIMED_OUT, UNSENT, WRONG, Floats, Recording
+from loadtest.traffic import LEFT, LOST, TIMED_OUT, UNSENT, WRONG, Floats, Recording
 from loadtest.result import GeneratorCost, Latency, RateStep, Second
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = Path(sys.executable).with_name("batchbridge")
+END_S_MAX = 35.0
 LISTENING = "0A"  # the state column of /proc/net/tcp
 
 
@@ -170,11 +172,20 @@ async def running(
     try:
         yield command
     finally:
-        if process.returncode is None:
-            # Its children end with it.
-            process.kill()
-        await process.wait()
+        await _end(process)
         await asyncio.gather(*readers)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, so that `serve` removes its folders; SIGKILL for one that does not obey."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(END_S_MAX):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def children(pid: int) -> dict[int, str]:

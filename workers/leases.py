@@ -65,7 +65,7 @@ class Leases:
             if self._hand.holds(model_key, entry_id):
                 continue
             is_suspect = RUNS_ALONE_AFTER <= deliveries < DEAD_AFTER
-            if False:
+            if is_suspect and self._hand.holds_suspect():
                 continue  # one at a time: the next death must tell which of them it was
             claimed: Any = client.xclaim(
                 keys.online_key(model_key), keys.GROUP, self._worker, self._lease_ms, [entry_id]

@@ -65,9 +65,9 @@ def load_models(root: Path, threads: int) -> list[LoadedModel]:
 def _load(folder: VersionFolder, threads: int) -> LoadedModel:
     try:
         model = _model(folder, threads)
-    except (
-        RepositoryError, DeclarationError, UnsafeGraphError, SessionError, PipelineError,
-    ) as error:  # fmt: skip
+    except DeclarationError as error:
+        raise LoadError(f"{folder.path / CONTRACT_FILE}: {error}") from error
+    except (RepositoryError, UnsafeGraphError, SessionError, PipelineError) as error:
         raise LoadError(f"{folder.path}: {error}") from error
     fit, has_answered = ServiceTimeFit(), True
     try:
@@ -83,7 +83,7 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
 
 def _model(folder: VersionFolder, threads: int) -> Model:
     declared = folder.read(CONTRACT_FILE)
-    declaration = Declaration() if declared is None else _declaration(folder, declared)
+    declaration = Declaration() if declared is None else parse_declaration(declared)
     content = folder.read(MODEL_FILE)
     session = None
     if content is not None:
@@ -95,13 +95,6 @@ def _model(folder: VersionFolder, threads: int) -> Model:
         pipeline = load_pipeline(folder.path / PIPELINE_FILE, name)
     _check_parts(folder, session, pipeline)
     return Model(_contract(folder, declaration, session, pipeline), session, pipeline)
-
-
-def _declaration(folder: VersionFolder, content: bytes) -> Declaration:
-    try:
-        return parse_declaration(content)
-    except DeclarationError as error:
-        raise DeclarationError(f"{folder.path / CONTRACT_FILE}: {error}") from error
 
 
 def _check_parts(folder: VersionFolder, session: Session | None, pipeline: Pipeline) -> None:

@@ -130,7 +130,7 @@ def _fitted(spec: TensorSpec, outputs: Mapping[str, Array], rows: int) -> Array:
     try:
         array = np.asarray(outputs[spec.name])
         if array.dtype != wanted:
-            array = array.astype(wanted)
+            array = _converted(array, wanted)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadOutput(f"output {spec.name!r} is no {spec.datatype}: {error}") from error
     if array.shape[:1] != (rows,):
@@ -138,6 +138,15 @@ def _fitted(spec: TensorSpec, outputs: Mapping[str, Array], rows: int) -> Array:
     if wanted == object:
         array = _text(spec.name, array)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _converted(array: Array, wanted: np.dtype[Any]) -> Array:
+    """Return the array in another dtype; whole numbers must stay what they are."""
+    with np.errstate(invalid="ignore"):
+        converted = array.astype(wanted)
+    if wanted.kind in "iub" and not np.array_equal(converted, array):
+        raise ValueError(f"{array.dtype} values that {wanted} cannot hold")
+    return converted
 
 
 def _text(name: str, array: Array) -> Array:

@@ -6,6 +6,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import structlog
 
@@ -32,6 +33,25 @@ class WorkerFailedError(Exception):
     """One of the worker's loops ended with an error; the process cannot go on."""
 
 
+class Stop:
+    """The wish to end, which signal handlers and threads may state any number of times.
+
+    Not a `threading.Event`: a second signal that arrives while the first one wakes the waiting
+    thread would wait for a lock which that very thread holds. `SimpleQueue.put` is reentrant.
+    """
+
+    def __init__(self) -> None:
+        self._wishes: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """State the wish."""
+        self._wishes.put(None)
+
+    def wait(self) -> None:
+        """Return when it has been stated; for one waiter."""
+        self._wishes.get()
+
+
 class Worker:
     """The loops of one worker and what they share."""
 
@@ -39,7 +59,7 @@ class Worker:
         self,
         settings: WorkerSettings,
         versions: dict[str, ServedVersion],
-        stop: threading.Event,
+        stop: Stop,
         on_ready: Callable[[], None],
     ) -> None:
         self.name = secrets.token_hex(WORKER_ID_BYTES)
@@ -118,7 +138,7 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
         LoadError: the repository cannot be served.
         WorkerFailedError: a loop ended with an error.
     """
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     loaded = load_models(settings.models, settings.threads)

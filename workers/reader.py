@@ -215,7 +215,8 @@ class Reader:
         return max(1, min(READ_FRAMES_MAX, int(min(counts, default=READ_FRAMES_MAX))))
 
     def _learn(self, model_key: str, frames: list[TakenFrame]) -> None:
-        self._seen_s[model_key] = time.monotonic()
+        if frames:  # and not only junk, from which nothing is learned
+            self._seen_s[model_key] = time.monotonic()
         for taken in frames:
             rows = sum(entry.rows for entry in taken.frame.requests)
             mean = self._rows_per_frame.get(model_key, float(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bridge.wire.block import to_block
+from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
     FRAME_BYTES_MAX,
     BatchReport,
@@ -18,9 +18,8 @@ from bridge.wire.frame import (
 from workers.hand import Slice
 from workers.isolation import Run
 
-# Half of what a frame may hold: the sizes of text are estimated.
+# The rest is for the entries and names.
 FRAME_BYTES_TARGET = FRAME_BYTES_MAX // 2
-TEXT_BYTES_ESTIMATE = 64
 
 # A slice and its first row within the run.
 Located = tuple[Slice, int]
@@ -32,19 +31,18 @@ def result_frames(
     """Return (gateway id, frame) for each gateway that has requests in the run.
 
     `now_us` is when the run began, on the queue's clock. Only the first frame counts the run. A
-    frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more than a
-    frame may hold, its status becomes BAD_OUTPUT.
+    frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more, its
+    status becomes BAD_OUTPUT.
     """
     frames: list[tuple[str, bytes]] = []
-    row_bytes = _row_bytes(run)
     loads = [
         (gateway, load)
         for gateway, rows in _by_gateway(run.slices).items()
-        for load in _loads(rows, row_bytes)
+        for load in _loads(run, rows)
     ]
     for index, (gateway, rows) in enumerate(loads):
         status = run.status
-        if sum(piece.entry.rows for piece, _ in rows) * row_bytes > FRAME_BYTES_MAX:
+        if len(rows) == 1 and _output_bytes(run, *rows[0]) > FRAME_BYTES_TARGET:
             status = ResultStatus.BAD_OUTPUT
         frame = ResultFrame(
             worker=worker,
@@ -68,12 +66,12 @@ def _by_gateway(slices: Iterable[Slice]) -> dict[str, list[Located]]:
     return groups
 
 
-def _loads(rows: list[Located], row_bytes: int) -> Iterator[list[Located]]:
+def _loads(run: Run, rows: list[Located]) -> Iterator[list[Located]]:
     """Slices that travel in one frame, in order."""
     load: list[Located] = []
     size = 0
     for piece, start in rows:
-        piece_bytes = piece.entry.rows * row_bytes
+        piece_bytes = _output_bytes(run, piece, start)
         if load and size + piece_bytes > FRAME_BYTES_TARGET:
             yield load
             load, size = [], 0
@@ -82,14 +80,10 @@ def _loads(rows: list[Located], row_bytes: int) -> Iterator[list[Located]]:
     yield load
 
 
-def _row_bytes(run: Run) -> int:
-    """About the bytes of one row's outputs."""
-    rows = sum(piece.entry.rows for piece in run.slices)
-    sizes = [
-        array.nbytes if array.dtype != object else array.size * TEXT_BYTES_ESTIMATE
-        for array in run.outputs.values()
-    ]
-    return sum(sizes) // max(rows, 1)
+def _output_bytes(run: Run, piece: Slice, start: int) -> int:
+    """The bytes of one request's outputs in a frame."""
+    end = start + piece.entry.rows
+    return sum(block_bytes(array[start:end]) for array in run.outputs.values())
 
 
 def _entry(piece: Slice, status: ResultStatus, now_us: int) -> ResultEntry:

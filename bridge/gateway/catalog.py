@@ -78,7 +78,6 @@ class Catalog:
         self._workers[heartbeat.worker] = WorkerView(
             now_s, heartbeat.stalled_s, heartbeat.leaving, services
         )
-        self._forget(now_s)
         unknown = []
         for model in heartbeat.models:
             version = self._versions.get(model.model_key)
@@ -173,7 +172,8 @@ class Catalog:
         """Drop everything known of workers: the queue they were heard through is gone."""
         self._workers.clear()
 
-    def _forget(self, now_s: float) -> None:
+    def forget_stale(self, now_s: float) -> None:
+        """Drop workers that left or fell silent, and models that nobody has served for long."""
         silent = [
             name
             for name, view in self._workers.items()

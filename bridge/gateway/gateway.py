@@ -198,6 +198,8 @@ class Gateway:
     def on_gateways(self, count: int) -> None:
         """Share the capacity with so many gateways."""
         self.catalog.gateways = count
+        # The gateway's own beat: models are forgotten although no worker is left to beat.
+        self.catalog.forget_stale(self._now_s())
 
     def set_gauges(self, metrics: GatewayMetrics) -> None:
         """Bring the gauges up to date before they are shown."""
@@ -212,8 +214,10 @@ class Gateway:
         return frames
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
-        for model in self.catalog.observe(heartbeat, self._now_s()):
+        now_s = self._now_s()
+        for model in self.catalog.observe(heartbeat, now_s):
             self.link.want_contract(model)
+        self.catalog.forget_stale(now_s)
         self.metrics.reclaimed.inc(heartbeat.reclaimed)
         self.metrics.dead_letters.inc(heartbeat.dead_lettered)
         if heartbeat.leaving:

@@ -18,7 +18,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 LOG_FROM_RATIO = 12.0
 
 
-def tick(value: float, _position: int = 0) -> str:
+def tick(value: float, _position: float = 0) -> str:
     """Return the label of a tick."""
     return figures.setting(value)
 
@@ -40,9 +40,9 @@ def rate_axis(axes: Axes, label: str) -> None:
 
 def latency_axis(axes: Axes, *shown_ms: Floats, target_ms: float) -> None:
     """Make the y axis one of latencies in ms that shows all of `shown_ms` and the target."""
-    known = np.concatenate([values[np.isfinite(values) & (values > 0)] for values in shown_ms])
-    low_ms, high_ms = (known.min(), known.max()) if len(known) else (target_ms, target_ms)
-    low_ms, high_ms = min(float(low_ms), target_ms), max(float(high_ms), target_ms)
+    shown = np.concatenate([*shown_ms, [target_ms]])
+    known = shown[np.isfinite(shown) & (shown > 0)]
+    low_ms, high_ms = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
     if high_ms / low_ms < LOG_FROM_RATIO:
         axes.set_ylabel("latency, ms")
         axes.set_ylim(0, high_ms * 1.08)

@@ -108,7 +108,7 @@ def _what_may_differ(result: RunResult) -> dict[str, str]:
 
 def measures(before: RunResult, after: RunResult) -> list[Measure]:
     """Return the figures of both runs, with differences and ratios (after ÷ before)."""
-    percentiles = {**before.latency.percentiles_ms, **after.latency.percentiles_ms}
+    percentiles = {*before.latency.percentiles_ms, *after.latency.percentiles_ms}
     one, other = before.generator, after.generator
     return [
         _measure("offered, per second", before.offered_per_s, after.offered_per_s),
@@ -120,7 +120,7 @@ def measures(before: RunResult, after: RunResult) -> list[Measure]:
                 before.latency.percentiles_ms.get(name),
                 after.latency.percentiles_ms.get(name),
             )
-            for name in sorted(percentiles, key=float)
+            for name in figures.percentiles(percentiles)
         ),
         _measure("mean, ms", before.latency.mean_ms, after.latency.mean_ms),
         _measure("generator lag p99, ms", one.lag_p99_ms, other.lag_p99_ms),
@@ -139,18 +139,15 @@ def _measure(name: str, before: float | None, after: float | None) -> Measure:
 
 
 def _share(outcome: str, before: RunResult, after: RunResult) -> Measure:
-    counts = [run.outcomes.get(outcome, 0) for run in (before, after)]
-    one, other = (
-        100 * count / run.offered if run.offered else None
-        for count, run in zip(counts, (before, after), strict=True)
-    )
-    known = one is not None and other is not None
+    one, other = before.outcomes.get(outcome, 0), after.outcomes.get(outcome, 0)
+    # Nothing offered is nothing of it: the shares then say so by a dash.
+    percent = [100 * one / max(1, before.offered), 100 * other / max(1, after.offered)]
     return Measure(
         f"{outcome.replace('_', ' ')}, of offered",
-        figures.share(counts[0], before.offered),
-        figures.share(counts[1], after.offered),
-        f"{figures.signed(other - one)} points" if known else figures.NOTHING,
-        figures.ratio(one, other),
+        figures.share(one, before.offered),
+        figures.share(other, after.offered),
+        f"{figures.signed(percent[1] - percent[0])} points",
+        figures.ratio(*percent),
     )
 
 

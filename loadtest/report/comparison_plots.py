@@ -13,16 +13,16 @@ from loadtest.report.buckets import Buckets
 from loadtest.report.latency_curve import LatencyCurve
 from loadtest.report.plots import (
     ascending,
-    bucket_axes,
     draw_curve,
     grouping_note,
     known_ms,
     marker,
     offered_axis,
 )
-from loadtest.result import RateStep, RunResult
+from loadtest.report.server_plots import bucket_axes
 from loadtest.report.svg_figure import COLOURS, Plot
 from loadtest.report.timeline import Timeline
+from loadtest.result import RateStep, RunResult
 
 NAMES = ("before", "after")
 

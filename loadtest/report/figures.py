@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 NOTHING = "–"
 DECIMALS_MAX = 3
+_PERCENTILE = re.compile(r"\d{1,3}(\.\d{1,9})?")
 
 
 def number(value: float) -> str:
@@ -79,6 +82,11 @@ def signed(value: float) -> str:
     if text in {"0", "< 0.001"}:
         return "0"
     return f"{'+' if value > 0 else '−'}{text}"
+
+
+def percentiles(of: Iterable[str]) -> list[str]:
+    """Return the names that are percentiles, each once and ascending; others are left out."""
+    return sorted({name for name in of if _PERCENTILE.fullmatch(name)}, key=float)
 
 
 def percentile_name(percentile: str) -> str:

@@ -177,7 +177,7 @@ def outcome_rows(result: RunResult) -> list[OutcomeRow]:
 def percentile_rows(result: RunResult) -> list[PercentileRow]:
     """Return the table of percentiles, ascending, then the mean."""
     rows = []
-    for name in sorted(result.latency.percentiles_ms, key=float):
+    for name in figures.percentiles(result.latency.percentiles_ms):
         value_ms = result.latency.percentiles_ms[name]
         rows.append(
             PercentileRow(

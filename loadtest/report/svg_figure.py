@@ -1,8 +1,9 @@
 """Draws a plot as inline SVG in the page's colours, once for wide and once for narrow screens.
 
-matplotlib, because it is the best kept of the libraries that write SVG without a browser: its ticks,
-log axes and layout are right, its text can stay text, and a plot takes 10 to 40 kB. Its colours
-are fixed, so each is drawn as a code that becomes a CSS variable: one SVG serves light and dark.
+matplotlib, because it is the best kept of the libraries that write SVG without a browser: its
+ticks, log axes and layout are right, its text can stay text, and a plot takes 10 to 40 kB. Its
+colours are fixed, so each is drawn as a code that becomes a CSS variable: one SVG serves light and
+dark.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ COLOURS = MappingProxyType(
 WIDE = (600, 290)
 NARROW = (340, 270)
 _PIXELS_PER_INCH = 72  # what matplotlib's SVG takes a point for
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 11.5,

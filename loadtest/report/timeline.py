@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -49,7 +50,7 @@ class Timeline:
         return cls(
             size,
             np.array([*starts, series[-1].at_s + 1.0] if starts else []),
-            {name: _floats(groups, lambda group, n=name: _mean(group, n)) for name in names},
+            {name: _floats(groups, partial(_mean, name)) for name in names},
             _floats(groups, lambda group: _over(median, [s.p50_ms for s in group])),
             _floats(groups, lambda group: _over(max, [s.p99_ms for s in group])),
             _floats(groups, lambda group: _over(max, [s.max_ms for s in group])),
@@ -80,7 +81,7 @@ def _floats(groups: list[Sequence[Second]], value: Callable[[Sequence[Second]], 
     return np.array([value(group) for group in groups], dtype=np.float64)
 
 
-def _mean(group: Sequence[Second], name: str) -> float:
+def _mean(name: str, group: Sequence[Second]) -> float:
     return float(sum(getattr(second, name) for second in group) / len(group))
 
 

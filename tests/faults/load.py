@@ -32,17 +32,16 @@ class Tally:
     withheld: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def answered(self) -> int:
-        """How many requests were answered, by whatever."""
-        return sum(self.outcomes.values())
+    async def more(self, count: int) -> None:
+        """Return when `count` more requests than now have been answered with 200."""
+        wanted = self.outcomes["ok"] + count
+        while self.outcomes["ok"] < wanted:
+            await self.change()
 
-    async def more(self, count: int, code: str = "ok") -> None:
-        """Return when `count` more requests than now ended with this code."""
-        wanted = self.outcomes[code] + count
-        while self.outcomes[code] < wanted:
-            self._changed.clear()
-            await self._changed.wait()
+    async def change(self) -> None:
+        """Return when another request has been answered, by whatever."""
+        self._changed.clear()
+        await self._changed.wait()
 
     def note(self, ask: Ask, answer: Answer) -> None:
         """Check an answer against its question, and count it."""

@@ -122,9 +122,10 @@ async def test_its_queue_is_in_a_directory_of_this_user_alone(samples: Served) -
 
 
 def queue_directory(served: Served) -> Path:
+    """From the title of the queue's process, which names its socket."""
     (line,) = [line for line in children(served.command.pid).values() if "queue.sock" in line]
     (word,) = [word for word in line.split() if word.endswith("queue.sock")]
-    return Path(word).parent
+    return Path(word.removeprefix("unixsocket:")).parent
 
 
 async def test_its_gateway_loads_no_model_runtime(samples: Served) -> None:
@@ -153,9 +154,14 @@ async def test_a_stop_answers_what_was_accepted_and_ends_with_zero(
 async def test_nothing_is_left_after_a_stop(models: Path) -> None:
     async with serving(models) as served:
         directory, pids = queue_directory(served), list(children(served.command.pid))
+        was_there = directory.exists()
         served.command.signal(signal.SIGTERM)
         await served.command.exit_code()
-    assert (directory.exists(), [pid for pid in pids if is_alive(pid)]) == (False, [])
+    assert (was_there, directory.exists(), [pid for pid in pids if is_alive(pid)]) == (
+        True,
+        False,
+        [],
+    )
 
 
 def is_alive(pid: int) -> bool:
@@ -324,7 +330,7 @@ async def test_a_version_that_cannot_be_served_is_named_with_its_file(
     ended = await refused("--models", str(tmp_path), *port_words())
     (said,) = ended.said
     assert message in said
-    # The folder names the version; the file is named where it is not the graph itself.
+    # What cannot be loaded as a graph is named by its folder.
     assert str(path.parent if name == "model.onnx" else path) in said
 
 

@@ -147,7 +147,7 @@ def test_a_model_is_remembered_for_a_while_after_its_last_worker() -> None:
 
 def test_a_model_that_nobody_has_served_for_long_is_unknown() -> None:
     known = catalog("m@1")
-    known.observe(beat(worker="other"), MODEL_REMEMBERED_S + 0.1)
+    known.forget_stale(MODEL_REMEMBERED_S + 0.1)
     with pytest.raises(Problem):
         known.find("m", None)
     assert known.versions_of("m") == []
@@ -157,6 +157,7 @@ def test_a_version_that_is_gone_gives_its_place_to_the_next() -> None:
     known = catalog("m@1", "m@2")
     for second in range(100):
         known.observe(beat("m@1"), float(second))
+    known.forget_stale(99.0)
     assert known.find("m", None).contract.version == "1"
 
 

@@ -6,13 +6,13 @@ result carries, so that a report can be held to the figures of its result.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
 import numpy as np
-from hdrh.histogram import HdrHistogram
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
+from loadtest.arrivals import Poisson
 from loadtest.result import (
     FORMAT_VERSION,
     GeneratorCost,
@@ -22,9 +22,10 @@ from loadtest.result import (
     Second,
     ServerSide,
 )
+from loadtest.scenario import Scenario
+from loadtest.summary import percentile_interval_ms, percentile_ms
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-SAMPLES_MIN = {"50": 7, "90": 44, "99": 459, "99.9": 4603, "100": 1}
 MACHINE = {
     "cpu": "AMD EPYC 7B13",
     "cores": 2,
@@ -33,13 +34,9 @@ MACHINE = {
     "governor": None,
 }
 VERSIONS = {"batchbridge": "0.1.0", "python": "3.11.7", "httptools": "0.7.1", "numpy": "2.4.6"}
-SCENARIO = {
-    "name": "steady",
-    "arrivals": {"kind": "poisson", "rate": 2000.0},
-    "rows_per_request": [1],
-    "dialect": "v2-json",
-    "timeout_s": 10.0,
-}
+SCENARIO: dict[str, Any] = msgspec.to_builtins(
+    Scenario(description="Independent callers", seconds=60.0, arrivals=Poisson(rate=2000.0))
+)
 BATCH_ROWS = {"1": 410, "2": 1208, "4": 3911, "8": 5240, "16": 1530, "32": 0, "64": 0, "+Inf": 0}
 QUEUE_DELAY = {"0.0005": 21043, "0.001": 40211, "0.002": 38822, "0.005": 17644, "0.01": 2210}
 QUEUE_DELAY |= {"0.025": 70, "0.05": 0, "+Inf": 0}
@@ -48,36 +45,24 @@ QUEUE_DELAY |= {"0.025": 70, "0.05": 0, "+Inf": 0}
 def latency_of(latencies_ms: Floats) -> Latency:
     """Return the latency of a run that saw these."""
     histogram = HdrHistogram(1, 120_000_000, 3)
-    for micros, count in zip(
-        *np.unique(np.rint(latencies_ms * 1000), return_counts=True), strict=True
-    ):
-        histogram.record_value(int(micros), int(count))
-    samples = len(latencies_ms)
+    micros = np.rint(latencies_ms * 1000)
+    for value, count in zip(*np.unique(micros, return_counts=True), strict=True):
+        histogram.record_value(int(value), int(count))
+    samples, ascending_ms = len(latencies_ms), np.sort(latencies_ms)
+    percentiles = {f"{name:g}": percentile_ms(ascending_ms, name) for name in (50, 90, 99, 99.9)}
     return Latency(
         samples=samples,
         mean_ms=float(latencies_ms.mean()) if samples else None,
-        percentiles_ms={
-            name: histogram.get_value_at_percentile(float(name)) / 1000
-            if samples >= least
-            else None
-            for name, least in SAMPLES_MIN.items()
-        },
-        p99_interval_ms=_interval(np.sort(latencies_ms)) if samples >= 459 else None,
+        percentiles_ms=percentiles | {"100": float(latencies_ms.max()) if samples else None},
+        p99_interval_ms=percentile_interval_ms(ascending_ms, 99),
         histogram=histogram.encode().decode(),
     )
-
-
-def _interval(ascending_ms: Floats) -> tuple[float, float]:
-    count = len(ascending_ms)
-    spread = 1.96 * math.sqrt(count * 0.99 * 0.01)
-    low, high = int(count * 0.99 - spread), min(count - 1, math.ceil(count * 0.99 + spread))
-    return float(ascending_ms[low]), float(ascending_ms[high])
 
 
 def second_of(at_s: int, offered: int, latencies_ms: Floats, refused: int, failed: int) -> Second:
     """Return second `at_s` of a run whose target is 50 ms."""
     in_time = int((latencies_ms <= 50).sum())
-    some = len(latencies_ms) > 0
+    ascending_ms = np.sort(latencies_ms)
     return Second(
         at_s=float(at_s),
         offered=offered,
@@ -85,9 +70,9 @@ def second_of(at_s: int, offered: int, latencies_ms: Floats, refused: int, faile
         late=len(latencies_ms) - in_time,
         refused=refused,
         failed=failed,
-        p50_ms=float(np.quantile(latencies_ms, 0.5)) if some else None,
-        p99_ms=float(np.quantile(latencies_ms, 0.99)) if some else None,
-        max_ms=float(latencies_ms.max()) if some else None,
+        p50_ms=percentile_ms(ascending_ms, 50),
+        p99_ms=percentile_ms(ascending_ms, 99),
+        max_ms=float(ascending_ms[-1]) if len(ascending_ms) else None,
     )
 
 
@@ -161,7 +146,7 @@ def sound(seed: int = 7, middle_ms: float = 6.0, **changes: Any) -> RunResult:
 
 
 def overloaded(**changes: Any) -> RunResult:
-    """Two thirds of a minute at twice what the server carries: it refuses the rest, some is late."""
+    """Forty seconds at twice what the server carries: it refuses the rest, some is late."""
     random = np.random.default_rng(8)
     series, parts = [], []
     for at_s in range(40):
@@ -170,7 +155,7 @@ def overloaded(**changes: Any) -> RunResult:
         latencies_ms = _service(random, admitted - failed, 38.0, 0.1)
         series.append(second_of(at_s, offered, latencies_ms, offered - admitted, failed))
         parts.append(latencies_ms)
-    scenario = SCENARIO | {"name": "overload-2x", "arrivals": {"kind": "poisson", "rate": 16000.0}}
+    scenario = SCENARIO | {"seconds": 40.0, "arrivals": {"kind": "poisson", "rate": 16000.0}}
     defaults: dict[str, Any] = {"name": "overload-2x", "scenario": scenario}
     return result_of(series, np.concatenate(parts), **(defaults | changes))
 
@@ -202,9 +187,10 @@ def void(**changes: Any) -> RunResult:
 
 
 def ramp(**changes: Any) -> RunResult:
-    """Ten levels of ten seconds, from 1,000 to 10,000 requests per second; capacity is near 8,000."""
+    """Ten levels of ten seconds, 1,000 to 10,000 requests per second; capacity is near 8,000."""
     random = np.random.default_rng(11)
-    series, parts, steps = [], [], []
+    series: list[Second] = []
+    parts, steps = [], []
     for rate in range(1000, 10001, 1000):
         level = []
         for at_s in range(len(series), len(series) + 10):
@@ -217,7 +203,7 @@ def ramp(**changes: Any) -> RunResult:
             level.append(latencies_ms)
         steps.append(_step(rate, np.concatenate(level), series[-10:]))
         parts.extend(level)
-    scenario = SCENARIO | {"name": "ramp", "arrivals": {"kind": "ramp", "from": 1000, "to": 10000}}
+    scenario = SCENARIO | {"arrivals": {"kind": "ramp", "rate": 1000.0, "end_rate": 10000.0}}
     defaults: dict[str, Any] = {"name": "ramp", "scenario": scenario, "steps": steps}
     return result_of(series, np.concatenate(parts), **(defaults | changes))
 

@@ -190,6 +190,23 @@ def test_an_output_that_cannot_be_carried_is_bad(y: Any, datatype: str) -> None:
         returning(y, datatype).run({"x": column(0, 0)}, 2)
 
 
+@pytest.mark.parametrize(
+    ("y", "datatype"),
+    [
+        (np.array([300]), "UINT8"),
+        (np.array([-1]), "UINT16"),
+        (np.array([0.5]), "INT64"),
+        (np.array([np.nan]), "INT32"),
+        (np.array([2]), "BOOL"),
+    ],
+)
+def test_a_number_that_the_datatype_cannot_hold_is_bad_and_never_wraps(
+    y: Array, datatype: str
+) -> None:
+    with pytest.raises(BadOutput):
+        answers(returning(y, datatype), 1.0)
+
+
 def test_numpys_own_text_becomes_plain_text() -> None:
     texts = np.empty((1, 1), dtype=object)
     texts[0, 0] = np.str_("wheat")

@@ -6,6 +6,7 @@ import numpy as np
 
 from bridge.wire.block import from_block
 from bridge.wire.frame import (
+    FRAME_BYTES_MAX,
     BatchReport,
     ResultFrame,
     ResultStatus,
@@ -15,7 +16,7 @@ from bridge.wire.frame import (
 from tests.unit.workers.taken import entry, slices_of, taken
 from workers.hand import Slice
 from workers.isolation import Run
-from workers.replies import result_frames
+from workers.replies import FRAME_BYTES_TARGET, result_frames
 
 SERVICE = ServiceReport(0.5, 0.25, 0.05, 8)
 REPORT = BatchReport(rows=9, run_us=1234, counted_here=True)
@@ -113,3 +114,22 @@ def test_a_reply_carries_the_part_the_run_and_the_model_of_time() -> None:
     assert frame.results[0].part == 3
     assert (frame.worker, frame.model_key) == ("w", "m@1")
     assert (frame.batch, frame.service) == (REPORT, SERVICE)
+
+
+def test_long_texts_travel_in_as_many_frames_as_they_need() -> None:
+    pieces = slices_of(taken(entry(1), entry(1), entry(1)))
+    text = "x" * (FRAME_BYTES_TARGET // 2)
+    outputs = {"y": np.array([text, text, text], dtype=object)}
+    run = Run(list(pieces), ResultStatus.OK, outputs)
+    frames = [data for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, 0)]
+    counts = [len(frame.results) for frame in map(decode_reply, frames)]
+    assert (counts, max(map(len, frames)) < FRAME_BYTES_MAX) == ([1, 1, 1], True)
+
+
+def test_an_answer_larger_than_a_frame_is_a_bad_output_and_its_neighbour_is_answered() -> None:
+    pieces = slices_of(taken(entry(1), entry(1)))
+    outputs = {"y": np.array(["x" * (FRAME_BYTES_TARGET + 1), "small"], dtype=object)}
+    run = Run(list(pieces), ResultStatus.OK, outputs)
+    frames = [decode_reply(data) for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, 0)]
+    statuses = [item.status for frame in frames for item in frame.results]
+    assert statuses == [ResultStatus.BAD_OUTPUT, ResultStatus.OK]
