@@ -121,7 +121,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 .PHONY: lock
 lock: $(VENV)/.created ## write the lock files again from pyproject.toml
 	@$(BIN)/python $(PIP_INSTALL) uv==$(UV_VERSION)
-	@$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra loadtest --group build --group dev --output-file requirements-dev.lock
 	@$(COMPILE) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(COMPILE) --group kserve --output-file requirements-kserve.lock

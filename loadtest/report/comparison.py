@@ -57,6 +57,8 @@ def _text(value: Any) -> str:
             return repr(value).removesuffix(".0")
         case list() | tuple():
             return ", ".join(_text(item) for item in value) or "none"
+        case Mapping() if not value:
+            return "none"
     return str(value)
 
 

@@ -77,6 +77,8 @@ def _arrivals(result: RunResult) -> str:
 
 def answered(result: RunResult) -> str:
     """Say what became of the requests."""
+    if not result.offered:
+        return "Nothing: no request was due."
     others = [
         f"{figures.share(number, result.offered)} {name.replace('_', ' ')}"
         for name, number in result.outcomes.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -75,9 +76,8 @@ def latency_over_time(result: RunResult) -> Plot | None:
         for values, name in ((timeline.p50_ms, "p50"), (timeline.p99_ms, "p99")):
             if np.isfinite(values).any():
                 axes.plot(timeline.middles, values, style, color=COLOURS[name], label=name)
-        axes.plot(
-            timeline.middles, timeline.max_ms, color=COLOURS["max"], linewidth=1.0, label="maximum"
-        )
+        thin: Any = {"color": COLOURS["max"], "linewidth": 1.0, "markersize": 3.0}
+        axes.plot(timeline.middles, timeline.max_ms, style, label="maximum", **thin)
         target_line(axes, result.target_ms)
         latency_axis(axes, timeline.p50_ms, timeline.max_ms, target_ms=result.target_ms)
         time_axis(axes, timeline.unit, float(timeline.edges[-1]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadtest.report import figures
+from loadtest.report.axes import tick
 from loadtest.report.buckets import Buckets
 from loadtest.report.svg_figure import COLOURS, Plot
 from loadtest.result import RunResult
@@ -72,3 +74,5 @@ def bucket_axes(axes: Axes, labels: list[str], x_label: str, y_label: str) -> No
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))

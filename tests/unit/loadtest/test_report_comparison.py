@@ -69,7 +69,7 @@ def test_a_difference_is_named_with_both_values(
 
 def test_nested_settings_become_dotted_names() -> None:
     nested = {"a": {"b": [1, 2], "c": {}}, "d": None, "e": True, "f": 2.0, "g": 0.1}
-    expected = {"a.b": "1, 2", "a.c": "{}", "d": "none", "e": "yes", "f": "2", "g": "0.1"}
+    expected = {"a.b": "1, 2", "a.c": "none", "d": "none", "e": "yes", "f": "2", "g": "0.1"}
 
     assert flat(nested) == expected
 
