@@ -108,6 +108,10 @@ format: install-dev ## format the code and apply the safe lint fixes
 bench: install-dev ## measure throughput and latency against a bare session.run loop
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: bench-trust
+bench-trust: install-dev ## hold the load tester against wrk and a second open loop
+	@exec $(BIN)/python -m loadtest.trust $(ARGS)
+
 .PHONY: models
 models: install-dev ## build the sample models again
 	@exec $(BIN)/python models/build.py $(ARGS)

@@ -29,7 +29,10 @@ EXIT_CONFIGURATION = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
-    options = build_parser(os.environ).parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["loadtest"]:
+        return _loadtest(words[1:])
+    options = build_parser(os.environ).parse_args(words)
     configure_logs(options.command)
     # Until a command has put its own in place: there is nothing to drain yet.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,6 +56,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     gateway = add_command("gateway", help="one gateway: HTTP in, frames to the queue")
     worker = add_command("worker", help="one worker: frames from the queue, models run")
     add = _Adder(environment)
+    # Known here for the list of commands only: its words go to the load tester as they are.
+    commands.add_parser("loadtest", help="ask an HTTP model server an honest question")
     for command in (serve, worker):
         add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
         add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
@@ -175,6 +180,12 @@ def _worker(options: argparse.Namespace) -> int:
     except WorkerFailedError:
         return 1
     return 0
+
+
+def _loadtest(words: Sequence[str]) -> int:
+    from loadtest.cli import main as loadtest
+
+    return loadtest(words)
 
 
 def _queue_is_fit(options: argparse.Namespace) -> bool:

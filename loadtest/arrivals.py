@@ -1,31 +1,28 @@
 """When requests are sent: times drawn before the run, from a seed, whatever the server does.
 
-An open loop: the callers do not know of each other and do not wait. All functions return send times
-in seconds from the start of the run, ascending, as float64 of shape (n,).
+An open loop: the callers do not know of each other and do not wait. Send times are in seconds from
+the start of the run, ascending, as float64 of shape (n,).
 """
 
 from __future__ import annotations
 
-import csv
 import math
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-Times = np.ndarray[Any, np.dtype[np.float64]]
+from loadtest.trace import ArrivalsError, Times, read_trace
 
 REQUESTS_MAX = 50_000_000
-TRACE_COLUMNS = ("timestamp", "Timestamp", "TIMESTAMP", "time", "arrived_at", "end_timestamp")
 
 
-class ArrivalsError(Exception):
-    """Arrivals that cannot be drawn; the message names the setting or the trace's line."""
+class _Arrivals(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    pass
 
 
-class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="kind", kw_only=True):
+class Constant(_Arrivals, frozen=True, tag="constant", kw_only=True):
     """Equal gaps: the kindest load there is."""
 
     rate: float
@@ -37,7 +34,7 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="kind", kw
         return times
 
 
-class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="kind", kw_only=True):
+class Poisson(_Arrivals, frozen=True, tag="poisson", kw_only=True):
     """Independent callers: exponential gaps, coefficient of variation 1."""
 
     rate: float
@@ -47,7 +44,7 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="kind", kw_o
         return _renewal(seconds, self.rate, 1.0, random)
 
 
-class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="kind", kw_only=True):
+class Gamma(_Arrivals, frozen=True, tag="gamma", kw_only=True):
     """Gamma gaps with a chosen coefficient of variation: above 1 they come in bursts."""
 
     rate: float
@@ -55,12 +52,12 @@ class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="kind", kw_only=
 
     def draw(self, seconds: float, random: np.random.Generator) -> Times:
         """Return the send times of `seconds` seconds."""
-        if not self.cv > 0:
-            raise ArrivalsError(f"arrivals.cv: {self.cv} is not positive")
+        if not (self.cv > 0 and math.isfinite(self.cv)):
+            raise ArrivalsError(f"arrivals.cv: {self.cv} is not a positive number")
         return _renewal(seconds, self.rate, self.cv, random)
 
 
-class Square(msgspec.Struct, frozen=True, tag="square", tag_field="kind", kw_only=True):
+class Square(_Arrivals, frozen=True, tag="square", kw_only=True):
     """A Poisson process whose rate jumps between `rate` and `high_rate` every half period."""
 
     rate: float
@@ -70,8 +67,11 @@ class Square(msgspec.Struct, frozen=True, tag="square", tag_field="kind", kw_onl
 
     def draw(self, seconds: float, random: np.random.Generator) -> Times:
         """Return the send times of `seconds` seconds; a period begins low."""
-        if not self.period_s > 0 or not 0 < self.high_share < 1:
-            raise ArrivalsError("arrivals: period_s must be positive, high_share between 0 and 1")
+        if not self.period_s > 0:
+            raise ArrivalsError(f"arrivals.period_s: {self.period_s} is not positive")
+        if not 0 < self.high_share < 1:
+            raise ArrivalsError(f"arrivals.high_share: {self.high_share} is not between 0 and 1")
+        _check_rate(self.high_rate, "arrivals.high_rate")
 
         def rates(times: Times) -> Times:
             phase = np.mod(times, self.period_s) / self.period_s
@@ -81,7 +81,7 @@ class Square(msgspec.Struct, frozen=True, tag="square", tag_field="kind", kw_onl
         return _thinned(seconds, max(self.rate, self.high_rate), rates, random)
 
 
-class Ramp(msgspec.Struct, frozen=True, tag="ramp", tag_field="kind", kw_only=True):
+class Ramp(_Arrivals, frozen=True, tag="ramp", kw_only=True):
     """A Poisson process whose rate grows evenly from `rate` to `end_rate`."""
 
     rate: float
@@ -89,6 +89,7 @@ class Ramp(msgspec.Struct, frozen=True, tag="ramp", tag_field="kind", kw_only=Tr
 
     def draw(self, seconds: float, random: np.random.Generator) -> Times:
         """Return the send times of `seconds` seconds."""
+        _check_rate(self.end_rate, "arrivals.end_rate")
 
         def rates(times: Times) -> Times:
             return self.rate + (self.end_rate - self.rate) * times / seconds
@@ -96,11 +97,11 @@ class Ramp(msgspec.Struct, frozen=True, tag="ramp", tag_field="kind", kw_only=Tr
         return _thinned(seconds, max(self.rate, self.end_rate), rates, random)
 
 
-class Replay(msgspec.Struct, frozen=True, tag="replay", tag_field="kind", kw_only=True):
-    """The send times of a trace: a CSV with a timestamp column (BurstGPT, Azure Functions).
+class Replay(_Arrivals, frozen=True, tag="replay", kw_only=True):
+    """The send times of a trace (see `read_trace`: BurstGPT, Azure Functions and such).
 
-    Timestamps are seconds, or dates in ISO 8601. `speed` 2 plays twice as fast; `column` names the
-    column where it is not one of the usual names.
+    `speed` 2 plays twice as fast; `column` names the column with the times where it is not one of
+    the usual names.
     """
 
     file: str
@@ -108,12 +109,13 @@ class Replay(msgspec.Struct, frozen=True, tag="replay", tag_field="kind", kw_onl
     column: str | None = None
 
     def draw(self, seconds: float, random: np.random.Generator) -> Times:
-        """Return the trace's times, from its first on, up to `seconds` seconds."""
-        del random
-        if not self.speed > 0:
-            raise ArrivalsError(f"arrivals.speed: {self.speed} is not positive")
-        stamps = np.sort(np.array(_read_trace(Path(self.file), self.column), dtype=np.float64))
-        times: Times = (stamps - stamps[0]) / self.speed
+        """Return the trace's times, from its first on, up to `seconds` seconds.
+
+        `random` places requests within a minute where the trace only counts them by the minute.
+        """
+        if not (self.speed > 0 and math.isfinite(self.speed)):
+            raise ArrivalsError(f"arrivals.speed: {self.speed} is not a positive number")
+        times: Times = read_trace(Path(self.file), self.column, random) / self.speed
         kept: Times = times[times < seconds]
         return kept
 
@@ -134,16 +136,48 @@ def draw(arrivals: Arrivals, seconds: float, seed: int) -> Times:
     return arrivals.draw(seconds, np.random.default_rng(seed))
 
 
-def offered_rate(times: Times, seconds: float) -> float:
-    """Return the mean rate of drawn times, per second."""
-    return len(times) / seconds
+def mean_rate(arrivals: Arrivals) -> float:
+    """Return the mean rate of a pattern, in requests per second; of a trace, over all of it.
+
+    Raises:
+        ArrivalsError: a trace that cannot be read, or with fewer than two moments.
+    """
+    match arrivals:
+        case Constant() | Poisson() | Gamma():
+            return arrivals.rate
+        case Square():
+            share = arrivals.high_share
+            return arrivals.rate * (1 - share) + arrivals.high_rate * share
+        case Ramp():
+            return (arrivals.rate + arrivals.end_rate) / 2
+        case Replay():
+            times = read_trace(Path(arrivals.file), arrivals.column, np.random.default_rng(0))
+            if times[-1] <= 0:
+                raise ArrivalsError(f"arrivals.file: {arrivals.file}: all in one moment, no rate")
+            return (len(times) - 1) / float(times[-1]) * arrivals.speed
 
 
-def _check_rate(rate: float) -> None:
+def scaled(arrivals: Arrivals, factor: float) -> Arrivals:
+    """Return the same pattern at `factor` times the rate."""
+    replace = msgspec.structs.replace
+    match arrivals:
+        case Constant() | Poisson() | Gamma():
+            return replace(arrivals, rate=arrivals.rate * factor)
+        case Square():
+            return replace(
+                arrivals, rate=arrivals.rate * factor, high_rate=arrivals.high_rate * factor
+            )
+        case Ramp():
+            return replace(
+                arrivals, rate=arrivals.rate * factor, end_rate=arrivals.end_rate * factor
+            )
+        case Replay():
+            return replace(arrivals, speed=arrivals.speed * factor)
+
+
+def _check_rate(rate: float, name: str = "arrivals.rate") -> None:
     if not (rate > 0 and math.isfinite(rate)):
-        raise ArrivalsError(
-            f"arrivals.rate: {rate} is not a positive number of requests per second"
-        )
+        raise ArrivalsError(f"{name}: {rate} is not a positive number of requests per second")
 
 
 def _count(rate: float, seconds: float) -> int:
@@ -168,44 +202,6 @@ def _renewal(seconds: float, rate: float, cv: float, random: np.random.Generator
 
 def _thinned(seconds: float, highest: float, rates: Any, random: np.random.Generator) -> Times:
     """A Poisson process with a varying rate, by thinning (Lewis and Shedler, 1979)."""
-    _check_rate(highest)
     times = _renewal(seconds, highest, 1.0, random)
     kept: Times = times[random.random(len(times)) * highest < rates(times)]
     return kept
-
-
-def _read_trace(path: Path, column: str | None) -> list[float]:
-    try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            name = _column(reader.fieldnames or [], column, path)
-            stamps = [_seconds(row[name], path, reader.line_num) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArrivalsError(f"arrivals.file: {path}: {error}") from error
-    if not stamps:
-        raise ArrivalsError(f"arrivals.file: {path}: holds no rows")
-    return stamps
-
-
-def _column(names: Any, wanted: str | None, path: Path) -> str:
-    for name in (wanted,) if wanted else TRACE_COLUMNS:
-        if name in names:
-            return str(name)
-    raise ArrivalsError(
-        f"arrivals.column: {path} has the columns {', '.join(map(str, names))}; name one"
-    )
-
-
-def _seconds(text: str | None, path: Path, line: int) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        try:
-            value = datetime.fromisoformat(text or "").timestamp()
-        except ValueError:
-            raise ArrivalsError(
-                f"arrivals.file: {path}, line {line}: {text!r} is neither seconds nor a date"
-            ) from None
-    if not math.isfinite(value):
-        raise ArrivalsError(f"arrivals.file: {path}, line {line}: {text!r} is not a time")
-    return value

@@ -31,9 +31,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from loadtest.bare_loop import BareLoop, open_bare_loop
-from loadtest.traffic import Recording, Traffic
 from loadtest.runner import ClosedPlan, run_closed
 from loadtest.summary import latency_ms
+from loadtest.traffic import Recording, Traffic
 
 OK = 200
 ROUNDS = 5

@@ -6,13 +6,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loadtest.result import RunResult
+import msgspec
+
+from loadtest.result import RateStep, RunResult
 from loadtest.summary import INTERVAL_Z, samples_needed
 
 WANTED_SHARE = 0.99
 PRECISION = 0.05
 PROBES_MAX = 24
+# Below the first rate, while none has kept the target: lower rates need ever longer runs.
+HALVINGS_MAX = 4
 RATE_MAX = 1_000_000.0
+# A rate whose runs are void so often cannot be judged.
+TRIES_MAX = 2
 
 
 class CapacityError(Exception):
@@ -37,6 +43,23 @@ class Probe:
         return wilson_interval(self.result.outcomes["in_time"], self.result.offered)
 
     @property
+    def step(self) -> RateStep:
+        """The rate and what came of it."""
+        result = self.result
+        return RateStep(
+            offered_per_s=result.offered_per_s,
+            goodput_per_s=result.goodput_per_s,
+            refused_per_s=result.outcomes.get("refused", 0) / result.seconds,
+            p50_ms=result.latency.percentiles_ms["50"],
+            p99_ms=result.latency.percentiles_ms["99"],
+        )
+
+    @property
+    def void_reason(self) -> str | None:
+        """Why the run proves nothing, None for a sound run."""
+        return self.result.generator.void_reason
+
+    @property
     def is_kept(self) -> bool:
         """Whether the target was kept."""
         return self.share >= WANTED_SHARE
@@ -47,7 +70,8 @@ class CapacitySearch:
     """Doubles the rate until the target is missed, then halves the gap; pure.
 
     Ends when the highest rate that kept the target and the lowest that missed it are within
-    `PRECISION`, or after `PROBES_MAX` probes.
+    `PRECISION`, when no rate down to 1 / 2^`HALVINGS_MAX` of the first kept it, or after
+    `PROBES_MAX` probes.
     """
 
     rate: float
@@ -60,7 +84,7 @@ class CapacitySearch:
         """Whether the gap is small enough or there were probes enough."""
         if self.probes >= PROBES_MAX or (self.kept or 0.0) >= RATE_MAX:
             return True
-        if self.missed is not None and self.missed < 1e-2:
+        if self.kept is None and self.probes > HALVINGS_MAX:
             return True
         return (
             self.kept is not None
@@ -85,11 +109,21 @@ class CapacitySearch:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The result: the largest rate that kept the target, and every rate that was tried."""
+    """The result: the largest rate that kept the target, and every sound run.
+
+    `limit` says why no higher rate could be judged, None where a higher rate missed the target.
+    """
 
     rate: float
     probe: Probe
     probes: list[Probe]
+    limit: str | None = None
+
+    @property
+    def result(self) -> RunResult:
+        """The run at the capacity, with every rate that was tried as a step."""
+        steps = [probe.step for probe in sorted(self.probes, key=lambda probe: probe.rate)]
+        return msgspec.structs.replace(self.probe.result, name="capacity", steps=steps)
 
 
 def find_capacity(
@@ -97,27 +131,60 @@ def find_capacity(
     run: Callable[[float], RunResult],
     on_probe: Callable[[Probe], None] = lambda probe: None,
 ) -> Capacity:
-    """Search from `start_rate` on; `run` runs a rate. `on_probe` hears of each result.
+    """Search from `start_rate` on; `run` runs a rate. `on_probe` hears of each run.
+
+    A void run proves nothing, so it is repeated. A rate whose runs are all void bounds the search
+    from above and the result says so: a capacity at least, not the capacity.
 
     Raises:
-        CapacityError: a run was void or too short for the claim, or no rate kept the target.
+        CapacityError: `start_rate` is not positive, a run was too short for the claim, or no rate
+            kept the target.
     """
+    if not (start_rate > 0 and math.isfinite(start_rate)):
+        raise CapacityError(f"start: {start_rate} is not a positive number of requests per second")
     search = CapacitySearch(start_rate)
-    probes: list[Probe] = []
+    sound: list[Probe] = []
+    void: dict[float, str] = {}
     while not search.is_done:
-        probe = Probe(search.rate, run(search.rate))
-        _check(probe)
-        probes.append(probe)
-        on_probe(probe)
-        search.record(probe.is_kept)
-    kept = [probe for probe in probes if probe.is_kept]
+        probe = _probe(search.rate, run, on_probe)
+        if probe.void_reason is None:
+            sound.append(probe)
+        else:
+            void[probe.rate] = probe.void_reason
+        search.record(probe.void_reason is None and probe.is_kept)
+    kept = [probe for probe in sound if probe.is_kept]
+    limit = None if search.missed is None else void.get(search.missed)
     if not kept:
-        raise CapacityError(
-            f"even {probes[-1].rate:g} requests/s were not answered within the target: "
-            f"{probes[-1].share:.1%} in time"
-        )
+        raise CapacityError(_nothing_kept(sound, limit))
     best = max(kept, key=lambda probe: probe.rate)
-    return Capacity(best.rate, best, probes)
+    return Capacity(best.rate, best, sound, limit)
+
+
+def _probe(
+    rate: float, run: Callable[[float], RunResult], on_probe: Callable[[Probe], None]
+) -> Probe:
+    """A void run may be a hiccup of the machine: it is repeated."""
+    for _ in range(TRIES_MAX):
+        probe = Probe(rate, run(rate))
+        if probe.result.offered < samples_needed(99.0):
+            raise CapacityError(
+                f"{probe.result.offered} requests at {rate:,.0f} per second are too few for a 99th "
+                f"percentile; {samples_needed(99.0)} are needed"
+            )
+        on_probe(probe)
+        if probe.void_reason is None:
+            break
+    return probe
+
+
+def _nothing_kept(sound: list[Probe], limit: str | None) -> str:
+    if limit is not None or not sound:
+        return f"no rate could be judged, all lower ones included: {limit}"
+    lowest = min(sound, key=lambda probe: probe.rate)
+    return (
+        f"even {lowest.rate:g} requests/s were not answered within the target: "
+        f"{lowest.share:.1%} in time"
+    )
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
@@ -133,13 +200,3 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float]:
 def probe_seconds(rate: float, seconds: float) -> float:
     """Return how long a rate must be offered so that a 99th percentile can be claimed."""
     return max(seconds, 1.2 * samples_needed(99.0) / rate)
-
-
-def _check(probe: Probe) -> None:
-    if probe.result.generator.void_reason is not None:
-        raise CapacityError(f"at {probe.rate:g} requests/s: {probe.result.generator.void_reason}")
-    if probe.result.offered < samples_needed(99.0):
-        raise CapacityError(
-            f"{probe.result.offered} requests at {probe.rate:g} per second are too few for a 99th "
-            f"percentile; {samples_needed(99.0)} are needed"
-        )

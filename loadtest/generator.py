@@ -64,7 +64,7 @@ def generate(connection: Connection, share: Share, target_s: float | None) -> No
         start_s = connection.recv()
         try:
             recording = uvloop.run(_run(connection, share, start_s, target_s))
-        except Exception as error:  # noqa: BLE001 - the parent raises it
+        except Exception as error:
             connection.send(error)
         else:
             connection.send(recording)

@@ -6,20 +6,23 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from loadtest.arrivals import Ramp, draw
-from loadtest.open_loop import Floats, Recording, Traffic
+from loadtest.progress import Progress
 from loadtest.result import FORMAT_VERSION, RunResult, ServerSide
-from loadtest.runner import Begin, ClosedPlan, run_closed, run_open
+from loadtest.runner import ClosedPlan, Onlooker, run_closed, run_open
 from loadtest.scenario import Clients, Scenario
+from loadtest.server_metrics import difference, read_server_side
+from loadtest.subject import Subject
 from loadtest.summary import (
     after_warm_up,
     generator_cost,
@@ -28,35 +31,24 @@ from loadtest.summary import (
     rate_steps,
     series,
 )
+from loadtest.traffic import Floats, Ints, Recording, Traffic
 
+# So many that the shares of several models come out right.
+CLOSED_CALLS_MIN = 10_000
 _PACKAGES = ("batchbridge", "httptools", "hdrhistogram", "numpy", "uvloop")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is asked, and where: prepared requests to one server, and what is known of it.
-
-    `requests` are complete HTTP/1.1 requests; `is_right` judges the body of a 200 for one of them.
-    `described` says what the bodies are, `server` what answers.
-    """
-
-    url: str
-    host: str
-    port: int
-    model: str
-    requests: Sequence[bytes]
-    is_right: Callable[[int, bytes], bool] | None
-    described: dict[str, Any]
-    server: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
-    """How a run is judged and repeated: the latency target, the seed, how many generators."""
+    """How a run is judged and repeated: the latency target, the seed, how many generators.
+
+    `asked` is what was asked for on the command line, for the result: what repeats the run.
+    """
 
     target_ms: float
     seed: int
     processes: int
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 def run_scenario(
@@ -64,20 +56,23 @@ def run_scenario(
     scenario: Scenario,
     subject: Subject,
     terms: Terms,
-    on_begin: Begin | None = None,
-    server_side: Callable[[], ServerSide | None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> RunResult:
     """Run a scenario and return its result; it ends by itself.
 
-    Everything random is drawn from `terms.seed` before the first request.
+    Everything random is drawn from `terms.seed` before the first request. `on_progress` is called
+    twice a second. The server's own metrics are read before and after, warm-up included, where it
+    has some.
 
     Raises:
         ArrivalsError: arrivals that cannot be drawn.
         OSError: the server cannot be connected to (closed loop), or a process cannot be started.
+        GeneratorDied: a generator process ended too soon.
     """
-    before = server_side() if server_side else None
-    recording = after_warm_up(_recorded(scenario, subject, terms, on_begin), scenario.warm_seconds)
-    after = server_side() if server_side else None
+    before = read_server_side(subject.url, subject.models)
+    whole = _recorded(scenario, subject, terms, on_progress)
+    server_side = _since(before, subject)
+    recording = after_warm_up(whole, scenario.warm_seconds)
     seconds = scenario.seconds
     counts = outcomes(recording, terms.target_ms)
     is_open = scenario.loop == "open"
@@ -87,7 +82,7 @@ def run_scenario(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(sys.argv),
         seed=terms.seed,
-        scenario={**msgspec.to_builtins(scenario), "pool": subject.described},
+        scenario={**msgspec.to_builtins(scenario), "pool": subject.described, "asked": terms.asked},
         url=subject.url,
         model=subject.model,
         server=subject.server,
@@ -106,28 +101,61 @@ def run_scenario(
         steps=rate_steps(recording, seconds, terms.target_ms)
         if isinstance(scenario.arrivals, Ramp)
         else [],
-        server_side=None if before is None or after is None else _difference(before, after),
+        server_side=server_side,
     )
 
 
+def _since(before: ServerSide | None, subject: Subject) -> ServerSide | None:
+    after = None if before is None else read_server_side(subject.url, subject.models)
+    return None if before is None or after is None else difference(before, after)
+
+
 def _recorded(
-    scenario: Scenario, subject: Subject, terms: Terms, on_begin: Begin | None
+    scenario: Scenario,
+    subject: Subject,
+    terms: Terms,
+    on_progress: Callable[[Progress], None] | None,
 ) -> Recording:
     length_s = scenario.seconds + scenario.warm_seconds
-    random = np.random.default_rng([terms.seed, 1])
+    onlooker = on_progress and Onlooker(on_progress, length_s, terms.target_ms / 1e3)
     if scenario.loop == "closed":
-        choice = _choices(random, len(subject.requests), len(subject.requests))
-        traffic = _traffic(scenario.clients, subject, choice, None)
+        traffic = _traffic(scenario.clients, subject, _calls(subject, terms.seed), None)
         plan = ClosedPlan(scenario.callers, length_s)
-        return run_closed(traffic, plan, min(terms.processes, scenario.callers), on_begin)
-    intended_s = draw(scenario.arrivals, length_s, terms.seed)
-    choice = _choices(random, len(subject.requests), len(intended_s))
-    leaves_s = _leaving(scenario.clients, len(intended_s), random)
-    traffic = _traffic(scenario.clients, subject, choice, leaves_s)
-    return run_open(traffic, intended_s, terms.processes, on_begin)
+        processes = min(terms.processes, scenario.callers)
+        return run_closed(traffic, plan, processes, onlooker=onlooker)
+    sends = drawn_sends(scenario, subject, terms.seed)
+    traffic = _traffic(scenario.clients, subject, sends.choice, sends.leaves_s)
+    return run_open(traffic, sends.intended_s, terms.processes, onlooker=onlooker)
 
 
-def _traffic(clients: Clients, subject: Subject, choice: Any, leaves_s: Floats | None) -> Traffic:
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """All that chance decides of an open loop: arrays of shape (n,), see `Traffic`."""
+
+    intended_s: Floats
+    choice: Ints
+    leaves_s: Floats | None
+
+
+def drawn_sends(scenario: Scenario, subject: Subject, seed: int) -> Sends:
+    """Draw what is sent when, and who leaves; the same arguments give the same draws.
+
+    Raises:
+        ArrivalsError: arrivals that cannot be drawn.
+    """
+    intended_s = draw(scenario.arrivals, scenario.seconds + scenario.warm_seconds, seed)
+    random = np.random.default_rng([seed, 1])
+    choice = subject.choose(random, len(intended_s))
+    return Sends(intended_s, choice, _leaving(scenario.clients, len(intended_s), random))
+
+
+def _calls(subject: Subject, seed: int) -> Ints:
+    """What the callers of a closed loop ask in turn, again and again."""
+    random = np.random.default_rng([seed, 1])
+    return subject.choose(random, max(CLOSED_CALLS_MIN, len(subject.requests)))
+
+
+def _traffic(clients: Clients, subject: Subject, choice: Ints, leaves_s: Floats | None) -> Traffic:
     return Traffic(
         host=subject.host,
         port=subject.port,
@@ -143,10 +171,6 @@ def _traffic(clients: Clients, subject: Subject, choice: Any, leaves_s: Floats |
     )
 
 
-def _choices(random: np.random.Generator, bodies: int, count: int) -> Any:
-    return random.integers(0, bodies, count).astype(np.int32)
-
-
 def _leaving(clients: Clients, count: int, random: np.random.Generator) -> Floats | None:
     """When the caller of each request leaves, NaN for one who stays."""
     if not clients.leave_share:
@@ -156,23 +180,24 @@ def _leaving(clients: Clients, count: int, random: np.random.Generator) -> Float
     return leaves_s
 
 
-def _difference(before: ServerSide, after: ServerSide) -> ServerSide:
-    def less(new: dict[str, int], old: dict[str, int]) -> dict[str, int]:
-        return {bound: count - old.get(bound, 0) for bound, count in new.items()}
-
-    return ServerSide(
-        batch_rows=less(after.batch_rows, before.batch_rows),
-        queue_delay_s=less(after.queue_delay_s, before.queue_delay_s),
-    )
-
-
 def _machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
+        "cpu": _cpu(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
+
+
+def _cpu() -> str | None:
+    """The processor's name, None where the system does not say (Linux does)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else None
 
 
 def _versions() -> dict[str, str]:

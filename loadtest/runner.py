@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from loadtest.generator import ClosedShare, OpenShare, Share, generate
 from loadtest.errors import LoadtestError
+from loadtest.generator import ClosedShare, OpenShare, Share, generate
 from loadtest.progress import Progress
 from loadtest.snapshot import Snapshot, combined
 from loadtest.summary import merged
@@ -43,8 +43,8 @@ class ClosedPlan:
 class Onlooker:
     """Who is told how a run goes.
 
-    `on_begin` hears the monotonic instant from which times count, `on_progress` twice a second how
-    far a run of `seconds` seconds is; `target_s` is the latency target.
+    `on_progress` hears twice a second how far a run of `seconds` seconds is, warm-up included;
+    `target_s` is the latency target.
     """
 
     on_progress: Callable[[Progress], None]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from loadtest.arrivals import Arrivals, Constant, Gamma, Poisson, Ramp, Replay, Square
+from loadtest.arrivals import Arrivals, Poisson, mean_rate, scaled
 
 SCENARIO_FOLDER = Path(__file__).parent / "scenarios"
 SECONDS_MAX = 86_400.0
 CALLERS_MAX = 10_000
-PROCESSES_MAX = 64
 
 
 class ScenarioError(Exception):
@@ -39,12 +39,13 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Bodies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is sent: `rows` a number or a distribution ("1:0.9,64:0.1"), from where, how many."""
+    """What is sent: `rows` per body, a number or a distribution ("1:0.9,64:0.1").
+
+    `distinct` different bodies are made before the run; `edge_share` of synthetic rows hold a value
+    at the edge of what is accepted.
+    """
 
     rows: str = "1"
-    source: Literal["synthetic", "file", "bodies"] = "synthetic"
-    file: str | None = None
-    expected: str | None = None
     edge_share: float = 0.05
     distinct: int = 1_000
 
@@ -78,6 +79,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             ("seconds", self.seconds, 0.1, SECONDS_MAX),
             ("warm_seconds", self.warm_seconds, 0.0, SECONDS_MAX),
             ("callers", self.callers, 1, CALLERS_MAX),
+            ("clients.timeout_ms", self.clients.timeout_ms, 1.0, SECONDS_MAX * 1e3),
+            ("clients.leave_after_ms", self.clients.leave_after_ms, 0.0, SECONDS_MAX * 1e3),
+            ("clients.slow_gap_ms", self.clients.slow_gap_ms, 0.0, SECONDS_MAX * 1e3),
             ("clients.leave_share", self.clients.leave_share, 0.0, 1.0),
             ("clients.slow_pieces", self.clients.slow_pieces, 1, 10_000),
             ("clients.retries", self.clients.retries, 0, 100),
@@ -88,29 +92,33 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for name, value, lowest, highest in bounds:
             if not lowest <= value <= highest:
                 raise ScenarioError(f"{name}: {value} is not between {lowest} and {highest}")
+        for name, share in self.models.items():
+            if not (share > 0 and math.isfinite(share)):
+                raise ScenarioError(f"models.{name}: {share} is not a positive share")
+        if self.loop == "closed" and self.clients != Clients(
+            connections_max=self.clients.connections_max, timeout_ms=self.clients.timeout_ms
+        ):
+            raise ScenarioError(
+                "clients: callers who leave, send slowly or try again need the open loop"
+            )
         return self
 
     def scaled(self, factor: float) -> Scenario:
-        """Return the scenario with every arrival rate times `factor`."""
-        return msgspec.structs.replace(self, arrivals=scaled_arrivals(self.arrivals, factor))
+        """Return the scenario with every arrival rate times `factor`, no shares any more."""
+        return msgspec.structs.replace(
+            self, arrivals=scaled(self.arrivals, factor), is_share_of_capacity=False
+        )
 
+    def at_rate(self, rate: float) -> Scenario:
+        """Return the scenario with the same arrival pattern at a mean of `rate` per second.
 
-def scaled_arrivals(arrivals: Arrivals, factor: float) -> Arrivals:
-    """Return the same pattern at `factor` times the rate."""
-    replace = msgspec.structs.replace
-    match arrivals:
-        case Constant() | Poisson() | Gamma():
-            return replace(arrivals, rate=arrivals.rate * factor)
-        case Square():
-            return replace(
-                arrivals, rate=arrivals.rate * factor, high_rate=arrivals.high_rate * factor
-            )
-        case Ramp():
-            return replace(
-                arrivals, rate=arrivals.rate * factor, end_rate=arrivals.end_rate * factor
-            )
-        case Replay():
-            return replace(arrivals, speed=arrivals.speed * factor)
+        Raises:
+            ArrivalsError: a trace that cannot be read.
+            ScenarioError: a rate that is not positive.
+        """
+        if not (rate > 0 and math.isfinite(rate)):
+            raise ScenarioError(f"rate: {rate} is not a positive number of requests per second")
+        return self.scaled(rate / mean_rate(self.arrivals))
 
 
 def scenario_names() -> list[str]:

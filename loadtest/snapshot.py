@@ -58,9 +58,7 @@ class Watch:
     refused: int = 0
     failed: int = 0
 
-    def look(
-        self, read: Callable[[int], WatchedPart], now_s: float, target_s: float
-    ) -> Snapshot:
+    def look(self, read: Callable[[int], WatchedPart], now_s: float, target_s: float) -> Snapshot:
         """Return a snapshot; `read(first)` gives the recording from request `first` on."""
         part = read(self.first)
         in_time, late, refused, failed = _counts(part, target_s)

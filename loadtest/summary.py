@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from loadtest.traffic import LEFT, LOST, TIMED_OUT, UNSENT, WRONG, Floats, Recording
 from loadtest.result import GeneratorCost, Latency, RateStep, Second
+from loadtest.traffic import LEFT, LOST, TIMED_OUT, UNSENT, WRONG, Floats, Recording
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 CONFIDENCE = 0.99
@@ -55,6 +55,7 @@ def merged(parts: Sequence[Recording]) -> Recording:
 def after_warm_up(recording: Recording, warm_s: float) -> Recording:
     """Return what was intended after `warm_s`, with times counted from there."""
     kept = recording.intended_s >= warm_s
+    share = float(kept.mean()) if len(kept) else 1.0
     return Recording(
         recording.intended_s[kept] - warm_s,
         recording.lag_s[kept],
@@ -62,7 +63,7 @@ def after_warm_up(recording: Recording, warm_s: float) -> Recording:
         recording.done_s[kept] - warm_s,
         recording.status[kept],
         recording.tries[kept],
-        recording.cpu_s,
+        recording.cpu_s * share,  # a request costs the same before and after
         recording.connections,
     )
 
@@ -80,8 +81,13 @@ def percentile_ms(sorted_ms: Floats, percentile: float) -> float | None:
     """Return a percentile of ascending samples, the nearest rank; None without enough samples."""
     if not len(sorted_ms) or len(sorted_ms) < samples_needed(percentile):
         return None
-    rank = math.ceil(percentile / 100 * len(sorted_ms))
-    return float(sorted_ms[rank - 1])
+    return float(sorted_ms[nearest_rank(percentile, len(sorted_ms)) - 1])
+
+
+def nearest_rank(percentile: float, count: int) -> int:
+    """Return the rank, from 1, of a percentile in `count` ascending samples."""
+    # Rounded first: 0.999 * 1000 is 999.0000000000001 in floating point, its ceiling a rank off.
+    return max(1, math.ceil(round(percentile * count / 100, 6)))
 
 
 def percentile_interval_ms(sorted_ms: Floats, percentile: float) -> tuple[float, float] | None:
@@ -138,7 +144,7 @@ def generator_cost(
     """Return the generator's own lag and cost; void if its lag alone could explain the result."""
     lag_ms = np.sort(recording.lag_s[~np.isnan(recording.lag_s)]) * 1e3
     count = max(1, len(recording.intended_s))
-    p99 = float(lag_ms[math.ceil(0.99 * len(lag_ms)) - 1]) if len(lag_ms) else 0.0
+    p99 = float(lag_ms[nearest_rank(99.0, len(lag_ms)) - 1]) if len(lag_ms) else 0.0
     return GeneratorCost(
         lag_p50_ms=float(lag_ms[len(lag_ms) // 2]) if len(lag_ms) else 0.0,
         lag_p99_ms=p99,
@@ -154,6 +160,9 @@ def generator_cost(
 def _void_reason(recording: Recording, lag_p99_ms: float, target_ms: float) -> str | None:
     if not len(recording.intended_s):
         return "no request was due in the measured time"
+    unsent = int(np.count_nonzero(recording.status == UNSENT))
+    if unsent:
+        return f"the generator itself did not send {unsent} of {len(recording.intended_s)} requests"
     allowed_ms = LAG_SHARE_MAX * target_ms
     if lag_p99_ms > allowed_ms:
         return (
@@ -225,7 +234,9 @@ def _slice(recording: Recording, first: int, last: int) -> Recording:
 
 def _histogram(ordered_ms: Floats) -> str:
     histogram = HdrHistogram(1, HIGHEST_US, SIGNIFICANT_DIGITS)
-    values, counts = np.unique((ordered_ms * 1e3).astype(np.int64).clip(1), return_counts=True)
+    values, counts = np.unique(
+        np.rint(ordered_ms * 1e3).astype(np.int64).clip(1), return_counts=True
+    )
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         histogram.record_value(value, count)
     return str(histogram.encode().decode())

@@ -66,7 +66,7 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
     try:
         model = _model(folder, threads)
     except DeclarationError as error:
-        raise LoadError(f"{folder.path / CONTRACT_FILE}: {error}") from error
+        raise LoadError(f"{folder.path}: {CONTRACT_FILE}: {error}") from error
     except (RepositoryError, UnsafeGraphError, SessionError, PipelineError) as error:
         raise LoadError(f"{folder.path}: {error}") from error
     fit, has_answered = ServiceTimeFit(), True

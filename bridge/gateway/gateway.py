@@ -194,12 +194,15 @@ class Gateway:
         if lost:
             log.warning("flights_lost", count=lost)
         self.catalog.forget_workers()
+        self.set_gauges(self.metrics)
 
     def on_gateways(self, count: int) -> None:
         """Share the capacity with so many gateways."""
         self.catalog.gateways = count
         # The gateway's own beat: models are forgotten although no worker is left to beat.
         self.catalog.forget_stale(self._now_s())
+        # Another gateway of this machine may be asked for the gauges of both.
+        self.set_gauges(self.metrics)
 
     def set_gauges(self, metrics: GatewayMetrics) -> None:
         """Bring the gauges up to date before they are shown."""

@@ -1,8 +1,9 @@
-"""`batchbridge gateway` and `batchbridge worker` on a Redis of one's own; settings and refusals."""
+"""`batchbridge gateway` and `batchbridge worker` on a Redis of one's own, and which they refuse."""
 
 from __future__ import annotations
 
-import socket
+import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,51 +12,17 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bridge.child_process import ChildProcess, ChildSpec
-from bridge.cli import build_parser
 from tests.command import Running, environment, free_port, mapped_files, run_to_end, running
 from tests.conftest import FindServer
 from tests.system import post
+from tests.tcp_queue import PASSWORD, Server, tcp_server
 from tests.tiny_models import affine, infer_body, write_version
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PASSWORD = "correct-horse"
 QUICK_S_MAX = 8.0
 # 10 s of patience with a server that may be starting, and the start of Python.
 UNREACHABLE_S_MAX = 10.0 + QUICK_S_MAX
-
-
-class Server:
-    """A queue server on a TCP port of loopback."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def url(self, password: str | None = None) -> str:
-        user = "" if password is None else f":{password}@"
-        return f"redis://{user}127.0.0.1:{self.port}"
-
-
-@asynccontextmanager
-async def tcp_server(find_server: FindServer, *options: str) -> AsyncIterator[Server]:
-    server = Server(free_port())
-    words = ["--port", str(server.port), "--bind", "127.0.0.1", "--save", "", *options]
-    spec = ChildSpec(
-        name="server",
-        argv=(str(find_server({}).path), *words),
-        env={},
-        stop_order=1,
-        ready_line=b"eady to accept connections",
-        start_limit_s=10.0,
-    )
-    child = await ChildProcess.spawn(spec)
-    try:
-        await child.ready()
-        yield server
-    finally:
-        child.kill()
-        await child.wait()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -198,15 +165,18 @@ async def test_a_server_that_evicts_is_refused_by_name(
     assert "noeviction" in message
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_a_server_that_cannot_be_reached_is_given_up_on(models: Path, command: str) -> None:
+async def test_a_server_that_cannot_be_reached_is_given_up_on(models: Path) -> None:
     url = f"redis://:{PASSWORD}@127.0.0.1:{free_port()}"
-    ended = await run_to_end(*words_of(command, models), "--redis", url)
-    assert ended.code == 2
-    (message,) = ended.said
-    assert "did not answer within 10 s" in message
-    assert PASSWORD not in message
-    assert ended.taken_s < UNREACHABLE_S_MAX
+    # Together: each waits its ten seconds.
+    both_ended = await asyncio.gather(
+        *(run_to_end(*words_of(command, models), "--redis", url) for command in COMMANDS)
+    )
+    for ended in both_ended:
+        assert ended.code == 2
+        (message,) = ended.said
+        assert "did not answer within 10 s" in message
+        assert PASSWORD not in message
+        assert ended.taken_s < UNREACHABLE_S_MAX
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -226,132 +196,21 @@ async def test_a_url_that_is_none_is_refused(models: Path, command: str) -> None
     assert message.startswith("batchbridge: redis: not a URL that can be used")
 
 
-async def test_a_gateway_names_the_port_that_is_taken(guarded: Server) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        ended = await run_to_end("gateway", "--port", str(port), "--redis", guarded.url(PASSWORD))
-    assert ended.code == 2
-    assert ended.said == [
-        f"batchbridge: 127.0.0.1:{port} cannot be listened on: Address already in use"
-    ]
-
-
-async def test_a_host_that_does_not_exist_is_named(guarded: Server) -> None:
-    ended = await run_to_end(
-        "gateway", "--host", "256.1.1.1", "--port", "0", "--redis", guarded.url(PASSWORD)
-    )
-    assert ended.code == 2
-    (message,) = ended.said
-    assert message.startswith("batchbridge: 256.1.1.1:0 cannot be listened on")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--port", "eighty"], "argument --port: invalid int value: 'eighty'"),
-        (["--port", "70000"], "batchbridge: port: 70000 is not between 0 and 65535"),
-        (["--port", "-1"], "batchbridge: port: -1 is not between 0 and 65535"),
-        (["--host", ""], "batchbridge: host: is empty"),
-    ],
-)
-async def test_a_gateway_setting_that_cannot_be_used_is_named(
-    guarded: Server, words: list[str], message: str
-) -> None:
-    ended = await run_to_end("gateway", "--redis", guarded.url(PASSWORD), *words)
-    assert ended.code == 2
-    assert ended.said[-1].endswith(message)
-    assert ended.taken_s < QUICK_S_MAX
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
-        (["--threads", "-1"], "batchbridge: threads: -1 is below 1"),
-        (["--models", "/nowhere/at/all"], "batchbridge: models: /nowhere/at/all is not a folder"),
-    ],
-)
-async def test_a_worker_setting_that_cannot_be_used_is_named(
-    guarded: Server, words: list[str], message: str
-) -> None:
-    ended = await run_to_end("worker", "--redis", guarded.url(PASSWORD), *words)
-    assert ended.code == 2
-    assert ended.said[-1].endswith(message)
-    assert ended.taken_s < QUICK_S_MAX
-
-
-async def test_a_command_must_be_named() -> None:
-    ended = await run_to_end()
-    assert ended.code == 2
-    assert ended.said[-1].endswith("the following arguments are required: COMMAND")
-
-
-SETTINGS = {
-    "serve": {
-        "models": "/m",
-        "threads": "3",
-        "host": "::1",
-        "port": "9000",
-        "gateways": "2",
-        "workers": "4",
-        "redis": "redis://:p@h",
-        "allow-open-redis": "1",
-    },
-    "gateway": {
-        "host": "::1",
-        "port": "9000",
-        "redis": "redis://:p@h",
-        "allow-open-redis": "1",
-        "share-port": "1",
-    },
-    "worker": {
-        "models": "/m",
-        "threads": "3",
-        "redis": "redis://:p@h",
-        "allow-open-redis": "1",
-    },
-}
-FLAGS = ("allow-open-redis", "share-port")
-
-
-@pytest.mark.parametrize("command", SETTINGS)
-async def test_every_option_can_be_an_environment_variable(command: str) -> None:
-    settings = SETTINGS[command]
-    by_environment = build_parser(
-        {f"BATCHBRIDGE_{name.upper().replace('-', '_')}": text for name, text in settings.items()}
-    ).parse_args([command])
-    words = [
-        word
-        for name, text in settings.items()
-        for word in ([f"--{name}"] if name in FLAGS else [f"--{name}", text])
-    ]
-    assert vars(by_environment) == vars(build_parser({}).parse_args([command, *words]))
-
-
-@pytest.mark.parametrize("command", SETTINGS)
-async def test_help_names_every_option(command: str) -> None:
-    ended = await run_to_end(command, "--help")
-    assert ended.code == 0
-    missing = [name for name in SETTINGS[command] if f"--{name}" not in ended.out]
-    assert missing == []
-
-
-async def test_help_names_every_command() -> None:
-    ended = await run_to_end("--help")
-    assert (ended.code, [name for name in SETTINGS if name not in ended.out]) == (0, [])
-
-
-async def test_an_option_beats_the_environment(guarded: Server) -> None:
-    env = environment(BATCHBRIDGE_REDIS=guarded.url(PASSWORD), BATCHBRIDGE_PORT="-1")
-    async with running("gateway", "--port", "0", env=env) as gateway:
-        assert await gateway.err.event("listening")
-
-
 async def test_a_gateway_told_to_stop_while_it_connects_ends_with_zero(guarded: Server) -> None:
     # redis-py swallows a cancellation that comes while it connects.
     async with running("gateway", "--port", "0", "--redis", guarded.url(PASSWORD)) as gateway:
         await gateway.err.event("listening")
         gateway.ctrl_c()
         assert await gateway.exit_code() == 0
+
+
+async def test_a_worker_told_to_stop_many_times_ends_with_zero(
+    guarded: Server, models: Path
+) -> None:
+    # A second signal during the first one's handler once waited for a lock for ever.
+    words = ["--models", str(models), "--redis", guarded.url(PASSWORD)]
+    async with running("worker", *words) as worker:
+        await worker.err.event("ready")
+        for _ in range(200):
+            worker.signal(signal.SIGTERM)
+        assert await worker.exit_code() == 0

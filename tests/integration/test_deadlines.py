@@ -148,7 +148,6 @@ async def test_a_timeout_above_the_maximum_still_gets_its_answer(
     assert (status, answer["outputs"][0]["data"]) == (200, [7.0])
 
 
-@pytest.mark.xfail(strict=True, reason="the answer does not say that the timeout was capped (B28)")
 async def test_a_timeout_above_the_maximum_is_capped_and_said(
     gated: System, http: aiohttp.ClientSession
 ) -> None:
