@@ -132,6 +132,7 @@ class Beat:
         pipeline.zrangebyscore(keys.GATEWAYS_KEY, oldest_s, "+inf")
         for key in self._versions:
             self._leases.add_search(pipeline, key)
+        pipeline.exists(*(keys.contract_key(key) for key in self._versions))
         self._leases.add_renewals(pipeline)
         sent_s = time.monotonic()
         time_reply, gateways, *rest = pipeline.execute(raise_on_error=False)
@@ -141,6 +142,10 @@ class Beat:
         seconds, microseconds = time_reply
         server_us = int(seconds) * MICROSECONDS + int(microseconds)
         self._clock.observe(sent_s, time.monotonic(), server_us)
+        if rest[len(self._versions)] != len(self._versions):
+            # The queue has lost them (it came back empty): gateways that start now need them.
+            self._published_s = -CONTRACTS_EVERY_S
+            self._now.set()
         pending = zip(self._versions, rest, strict=False)
         return gateways, {key: found for key, found in pending if isinstance(found, list) and found}
 

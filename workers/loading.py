@@ -76,7 +76,8 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
         raise LoadError(f"{folder.path}: {error}") from error
     except ModelError as error:
         # The rows were made up: real ones may be fine, so this is said and not fatal.
-        log.warning("profile_failed", model=folder.key, reason=str(error)[:200])
+        reason = f"{error}: {error.__cause__}"[:200]
+        log.warning("profile_failed", model=folder.key, reason=reason)
         has_answered = False
     return LoadedModel(model, fit, has_answered)
 

@@ -8,6 +8,7 @@ ModelError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Model:
         except ModelError:
             raise
         except (Exception, SystemExit) as error:  # a batch script may end itself over a bad row
-            raise RowsFailed(f"{type(error).__name__}: {error}") from error
+            raise RowsFailed(_without_values(error)) from error
         if not isinstance(outputs, Mapping):
             raise BadOutput(f"the outputs are a {type(outputs).__name__}, not a mapping of names")
         return {spec.name: _fitted(spec, outputs, rows) for spec in self.contract.outputs}
@@ -132,7 +133,9 @@ def _fitted(spec: TensorSpec, outputs: Mapping[str, Array], rows: int) -> Array:
         if array.dtype != wanted:
             array = _converted(array, wanted)
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadOutput(f"output {spec.name!r} is no {spec.datatype}: {error}") from error
+        raise BadOutput(
+            f"output {spec.name!r} is no {spec.datatype}: {_without_values(error)}"
+        ) from error
     if array.shape[:1] != (rows,):
         raise BadOutput(f"output {spec.name!r}: shape {array.shape} for {rows} rows")
     if wanted == object:
@@ -147,6 +150,17 @@ def _converted(array: Array, wanted: np.dtype[Any]) -> Array:
     if wanted.kind in "iub" and not np.array_equal(converted, array):
         raise ValueError(f"{array.dtype} values that {wanted} cannot hold")
     return converted
+
+
+def _without_values(error: BaseException) -> str:
+    """Say what was raised and where, without its text: that may quote a caller's rows."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = Path(trace.tb_frame.f_code.co_filename).name
+    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
 
 
 def _text(name: str, array: Array) -> Array:

@@ -32,6 +32,9 @@ PARTIAL_BLOCK_MS = 100
 # When leaving: the queue has been quiet for so long.
 QUIET_MS = 250
 LEAVE_S_MAX = 10.0
+LEAVING_TTL_S = 60
+# A worker that has read, claimed or renewed something within this time takes what comes.
+READS_WITHIN_MS = 2_500
 READ_FRAMES_MAX = 128
 GROUPS_RETRY_S = 1.0
 # Weight of the last read in the running mean of rows per frame.
@@ -154,8 +157,30 @@ class Reader:
             if not wanted or client is None:
                 return
             is_last = self._leaving.is_set()
+            if is_last and self._others_stay(client):
+                return
             if not self._read(client, wanted) and is_last:
                 return
+
+    def _others_stay(self, client: Redis) -> bool:
+        """Whether each model has another worker that reads and has not been told to end.
+
+        Each states its own end before it looks at the others', so that of several that end at
+        once none relies on another.
+        """
+        try:
+            client.sadd(keys.LEAVING_KEY, self._worker)
+            client.expire(keys.LEAVING_KEY, LEAVING_TTL_S)
+            leaving: Any = client.smembers(keys.LEAVING_KEY)
+            return all(
+                any(
+                    consumer["name"] not in leaving and consumer["idle"] < READS_WITHIN_MS
+                    for consumer in client.xinfo_consumers(keys.online_key(key), keys.GROUP)
+                )
+                for key in self._taker.model_keys
+            )
+        except (RedisError, OSError):
+            return False  # the read that follows meets the same trouble and deals with it
 
     def _read(self, client: Redis, wanted: dict[str, int]) -> bool:
         """Take frames of the models wanted; return whether there were any."""

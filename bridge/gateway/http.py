@@ -38,7 +38,7 @@ _INFERENCE_LENGTH_DIGITS_MAX = 10
 _HTTP_VERSIONS = (HttpVersion10, HttpVersion11)
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # What an operator must hear of; refusals and expiries are counted instead.
-_LOGGED_STATUS = 500
+_LOGGED_STATUSES = (422, 500)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -188,7 +188,7 @@ class Routes:
 
     def _refusal(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         """Count or log a problem and return what its caller gets to see."""
-        if problem.status == _LOGGED_STATUS:
+        if problem.status in _LOGGED_STATUSES:
             log.error("request_failed", code=problem.code.value, request_id=request_id_of(request))
         elif problem.code is not ProblemCode.EXPIRED:
             self._gateway.metrics.refused.labels(problem.code.value).inc()

@@ -8,6 +8,7 @@
 | bb:gateway:<id>:results          | list, expiring  | result frames and heartbeats for a gateway  |
 | bb:gateways                      | sorted set      | gateway ids, scored by when last seen       |
 | bb:contract:<model@version>      | string, expiring| the contract that workers serve             |
+| bb:leaving                       | set, expiring   | workers that were told to end               |
 | bb:cancelled                     | pub/sub channel | ids of requests whose callers have gone     |
 
 The braces are the cluster hash tag: all keys of one model version share a slot.
@@ -19,6 +20,7 @@ GROUP = "workers"
 FRAME_FIELD = b"f"
 REASON_FIELD = b"reason"
 GATEWAYS_KEY = "bb:gateways"
+LEAVING_KEY = "bb:leaving"
 CANCELLED_CHANNEL = "bb:cancelled"
 
 
