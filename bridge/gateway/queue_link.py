@@ -287,8 +287,8 @@ def _cancellations() -> int:
 def _end_if_cancelled() -> None:
     """End a loop that was cancelled although its command returned.
 
-    redis-py swallows a cancellation that meets a reply (5 % of those sent at the end of a blocking
-    read); a gateway told to end would wait for this loop for ever.
+    redis-py sends through `asyncio.wait_for`, which up to Python 3.11 swallows a cancellation that
+    comes when the bytes have just been sent. A gateway told to end would wait for ever.
     """
     if _cancellations():
         raise asyncio.CancelledError

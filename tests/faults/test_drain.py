@@ -79,7 +79,8 @@ async def _under_load(
 
 
 async def test_no_accepted_request_fails_when_a_process_is_told_to_end(drained: Drained) -> None:
-    assert (drained.tally.lost, set(drained.tally.outcomes)) == ([], {"ok"})
+    # 429 is a refusal at the door: nothing was accepted.
+    assert (drained.tally.lost, set(drained.tally.outcomes) - {"429 overloaded"}) == ([], {"ok"})
 
 
 async def test_no_answer_is_crossed_when_a_process_is_told_to_end(drained: Drained) -> None:

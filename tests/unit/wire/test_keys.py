@@ -27,6 +27,7 @@ def test_no_two_things_share_a_key() -> None:
         keys.contract_key(VERSION),
         keys.results_key("0f"),
         keys.GATEWAYS_KEY,
+        keys.LEAVING_KEY,
         keys.CANCELLED_CHANNEL,
     ]
     assert len(set(named)) == len(named)
@@ -41,6 +42,7 @@ def test_every_key_is_in_the_data_dictionary() -> None:
         keys.dead_key("model@version"),
         keys.results_key("<id>"),
         keys.GATEWAYS_KEY,
+        keys.LEAVING_KEY,
         keys.contract_key("<model@version>"),
         keys.CANCELLED_CHANNEL,
     }
