@@ -35,6 +35,7 @@ READ_BLOCK_S = 1.0
 READ_FRAMES_MAX = 64
 RECONNECT_S_FIRST = 0.05
 RECONNECT_S_MAX = 0.5
+SERVED_S_MIN = 1.0
 GATEWAY_SILENT_S_MAX = 3.0
 RESULTS_TTL_MS = 60_000
 
@@ -83,6 +84,7 @@ class QueueLink:
         self._differing: dict[str, str] = {}
         self._server_run: str | None = None
         self._connected = False
+        self._connected_s = 0.0
         self._writable = False
 
     @property
@@ -112,7 +114,10 @@ class QueueLink:
             self._writable = False
             if was_up:
                 log.warning("queue_lost", reason=type(reason).__name__)
-                delay_s = 0.0
+                # At once after a connection that served; a server that takes the connection and
+                # refuses the commands (a key of another type, an ACL) must not be asked in a loop.
+                served_s = asyncio.get_running_loop().time() - self._connected_s
+                delay_s = 0.0 if served_s > SERVED_S_MIN else RECONNECT_S_MAX
             else:
                 self._events.on_queue_lost()
                 delay_s = min(RECONNECT_S_MAX, max(RECONNECT_S_FIRST, delay_s * 2))
@@ -149,6 +154,7 @@ class QueueLink:
         self._clock.forget()
         self._clock_sample(*await self._timed(writer))
         self._connected = self._writable = True
+        self._connected_s = asyncio.get_running_loop().time()
         self._beat_due = True
         self._wake.set()
         log.info("queue_connected", server=str(server.get("redis_version")))

@@ -196,8 +196,9 @@ async def test_an_outage_costs_at_most_one_log_line_a_second(stopped: Outage, pr
 
 async def test_a_hung_queue_is_found_out_by_a_reply_that_does_not_come(hung: Outage) -> None:
     first = hung.in_flight[0]
-    # Half a second more for the machine's own hesitation.
-    assert (first.code, first.seconds <= REPLY_S_MAX + 0.5) == ("503 queue_unavailable", True)
+    # A request that finds the writer waiting already is answered when the greeting of a new
+    # connection stays without a reply too; half a second more for the machine's own hesitation.
+    assert (first.code, first.seconds <= 2 * REPLY_S_MAX + 0.5) == ("503 queue_unavailable", True)
 
 
 async def test_requests_in_flight_are_answered_503_when_the_queue_hangs(hung: Outage) -> None:
