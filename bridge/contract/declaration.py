@@ -18,7 +18,6 @@ from bridge.contract.model import (
     ValueRules,
 )
 
-COLUMNS_MAX = 100_000
 DEFAULT_LATENCY_TARGET_MS = 100.0
 # An instant further off would not fit into a frame; it is also what a caller may ask for at most.
 TIMEOUT_MS_MAX = 3_600_000.0
