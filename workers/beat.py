@@ -63,7 +63,6 @@ class Beat:
         }
         self._digests = {key: contract_digest(data) for key, data in self._contracts.items()}
         self._published_s = -CONTRACTS_EVERY_S
-        self._sequence = 0
         self._leaving = False
         self._is_first = True
         self._stop = threading.Event()
@@ -102,7 +101,6 @@ class Beat:
             self._published_s = now_s
         gateways, abandoned = self._look(client)
         pipeline = client.pipeline(transaction=False)
-        self._sequence += 1
         counts = self._leases.tally.take() if gateways else NOTHING_COUNTED
         for index, gateway in enumerate(gateways):
             key = keys.results_key(gateway.decode())
@@ -152,7 +150,6 @@ class Beat:
     def _heartbeat(self, counts: Counts) -> Heartbeat:
         return Heartbeat(
             worker=self._worker,
-            sequence=self._sequence,
             leaving=self._leaving,
             progress=self._runner.progress,
             stalled_s=self._runner.stalled_s(),

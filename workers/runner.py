@@ -56,7 +56,9 @@ class ServedVersion:
         if self.model.fixed_rows is not None:
             cap = min(cap or self.model.fixed_rows, self.model.fixed_rows)
         rows = batch_rows(service, serving.latency_target_s, OVERHEAD_S, cap)
-        return service, ServiceReport(service.fixed_s, service.per_row_s, service.jitter, rows)
+        return service, ServiceReport(
+            service.fixed_s, service.per_row_s, service.jitter, rows, rows
+        )
 
 
 class Runner:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 MAGIC = 0xBB
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 FRAME_BYTES_MAX = 64 * 2**20
 FRAME_REQUESTS_MAX = 16_384
@@ -89,13 +89,18 @@ class RequestEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RequestFrame(msgspec.Struct, array_like=True, frozen=True, tag="request"):
-    """What a gateway sends: requests whose rows may share a batch, and their rows."""
+    """What a gateway sends: requests whose rows may share a batch, and their rows.
+
+    `in_flight_rows`: all the rows of this model version for which the gateway awaits results,
+    these included.
+    """
 
     frame_id: RequestId
     gateway: Name
     lane: Lane
     requests: Annotated[list[RequestEntry], Meta(min_length=1, max_length=FRAME_REQUESTS_MAX)]
     tensors: Annotated[list[Tensor], Meta(max_length=FRAME_TENSORS_MAX)]
+    in_flight_rows: Count = 0
 
 
 class ResultEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -113,28 +118,44 @@ class ResultEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ServiceReport(msgspec.Struct, array_like=True, frozen=True):
-    """The worker's current model of time for a model version: S(b) = fixed + per_row * b."""
+    """The worker's current model of time for a model version: S(b) = fixed + per_row * b.
+
+    `batch_rows` is B; online callers can count on `online_rows` of it (less than B while the batch
+    lane is owed its floor). `residual`: the fit's relative error; `typical`: the usual run as a
+    share of S(b), which is a p95. `keeps_target`: whether any batch size keeps the latency target.
+    """
 
     fixed_s: float
     per_row_s: float
     jitter: float
     batch_rows: Annotated[int, Meta(ge=1, le=2**31)]
+    online_rows: Annotated[int, Meta(ge=1, le=2**31)]
+    residual: float = 0.0
+    typical: float = 1.0
+    keeps_target: bool = True
 
 
 class BatchReport(msgspec.Struct, array_like=True, frozen=True):
     """The run that these results come from.
 
     `counted_here` is true in one frame of each run, so that figures are counted once although a
-    run answers several gateways.
+    run answers several gateways. `ended_us`: when the run ended, on the queue's clock;
+    `waiting_rows`: the model's rows that the worker had in hand then, which it runs next.
     """
 
     rows: Count
     run_us: Count
     counted_here: bool
+    ended_us: Count = 0
+    waiting_rows: Count = 0
 
 
 class ResultFrame(msgspec.Struct, array_like=True, frozen=True, tag="result"):
-    """What a worker sends to one gateway after one run."""
+    """What a worker sends to one gateway after one run.
+
+    `others_rows`: the rows of this model version that other gateways had in flight, as far as this
+    worker has heard from them lately.
+    """
 
     worker: Name
     model_key: Name
@@ -142,6 +163,7 @@ class ResultFrame(msgspec.Struct, array_like=True, frozen=True, tag="result"):
     tensors: Annotated[list[Tensor], Meta(max_length=FRAME_TENSORS_MAX)]
     batch: BatchReport
     service: ServiceReport
+    others_rows: Count = 0
 
 
 class ServedModel(msgspec.Struct, array_like=True, frozen=True):
@@ -157,17 +179,19 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag="heartbeat"):
 
     `progress` counts runs; `stalled_s` is how long the present run has lasted, 0 between runs.
     `reclaimed` and `dead_lettered` count frames since the last beat, in the copy that goes to one
-    of the gateways, so that they are counted once.
+    of the gateways, so that they are counted once; so are `busy_us`, the time in runs, and
+    `gap_us`, the time between runs while there was work in hand.
     """
 
     worker: Name
-    sequence: Count
     leaving: bool
     progress: Count
     stalled_s: float
     reclaimed: Count
     dead_lettered: Count
     models: Annotated[list[ServedModel], Meta(max_length=FRAME_MODELS_MAX)]
+    busy_us: Count = 0
+    gap_us: Count = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -134,6 +134,6 @@ def _result(
             results=[entry],
             tensors=[column(WRONG)] if tensors is None else tensors,
             batch=BatchReport(rows, 1, False),
-            service=ServiceReport(0.001, 0.001, 0.05, 64),
+            service=ServiceReport(0.001, 0.001, 0.05, 64, 64),
         )
     )

@@ -58,12 +58,12 @@ results = st.lists(
     st.builds(ResultEntry, ids, counts, st.sampled_from(ResultStatus), counts, counts, counts),
     max_size=3,
 )
-services = st.builds(ServiceReport, finite, finite, finite, st.integers(1, 2**31))
-batches = st.builds(BatchReport, counts, counts, st.booleans())
+sizes = st.integers(1, 2**31)
+services = st.builds(ServiceReport, finite, finite, finite, sizes, sizes)
+batches = st.builds(BatchReport, counts, counts, st.booleans(), counts, counts)
 heartbeats = st.builds(
     Heartbeat,
     names,
-    counts,
     st.booleans(),
     counts,
     finite,

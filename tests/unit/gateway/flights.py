@@ -25,7 +25,7 @@ from bridge.wire.frame import (
 )
 
 MODEL = "m@1"
-SERVICE = ServiceReport(0.001, 0.001, 0.05, 8)
+SERVICE = ServiceReport(0.001, 0.001, 0.05, 8, 8)
 AMPLE = Capacity(workers=1, batch_rows=1024, service=ServiceTime(1e-6, 1e-9))
 
 

@@ -16,7 +16,7 @@ from bridge.gateway.problem import Problem
 from bridge.wire.frame import Heartbeat, ResultStatus, ServedModel, ServiceReport
 from tests.unit.gateway.flights import entry, result
 
-SERVICE = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=8)
+SERVICE = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=8, online_rows=8)
 DIGEST = "digest"
 TENSOR = TensorSpec(name="y", datatype="FP64", shape=(-1, 1))
 
@@ -38,7 +38,6 @@ def beat(
 ) -> Heartbeat:
     return Heartbeat(
         worker=worker,
-        sequence=1,
         leaving=leaving,
         progress=0,
         stalled_s=stalled_s,
@@ -98,7 +97,7 @@ def test_a_worker_whose_run_does_not_end_is_not_counted_on() -> None:
 
 def test_a_long_run_is_no_stall_for_a_model_with_long_runs() -> None:
     known = catalog("m@1")
-    slow = ServiceReport(fixed_s=10.0, per_row_s=1.0, jitter=0.05, batch_rows=8)
+    slow = ServiceReport(fixed_s=10.0, per_row_s=1.0, jitter=0.05, batch_rows=8, online_rows=8)
     known.observe(beat("m@1", stalled_s=50.0, service=slow), 0.1)
     assert is_served(known, "m@1", 0.1)
     known.observe(beat("m@1", stalled_s=55.0, service=slow), 0.2)
@@ -194,7 +193,7 @@ def test_capacity_is_that_of_the_workers_that_serve_now() -> None:
 
 def test_capacity_goes_by_the_slowest_worker() -> None:
     known = catalog("m@1")
-    slow = ServiceReport(fixed_s=1.0, per_row_s=0.5, jitter=0.25, batch_rows=2)
+    slow = ServiceReport(fixed_s=1.0, per_row_s=0.5, jitter=0.25, batch_rows=2, online_rows=2)
     known.observe(beat("m@1", worker="slow", service=slow), 0.0)
     capacity = known.capacity("m@1", 0.0)
     assert capacity is not None
@@ -211,7 +210,7 @@ def test_capacity_is_shared_with_the_other_gateways() -> None:
 
 def test_a_batch_is_no_larger_than_any_worker_runs() -> None:
     known = catalog("m@1")
-    small = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=3)
+    small = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=3, online_rows=3)
     known.observe(beat("m@1", worker="small", service=small), 0.0)
     assert known.batch_rows("m@1") == 3
 

@@ -15,7 +15,7 @@ from bridge.wire.frame import (
     Tensor,
 )
 
-SERVICE = ServiceReport(fixed_s=0.25, per_row_s=0.5, jitter=0.125, batch_rows=32)
+SERVICE = ServiceReport(fixed_s=0.25, per_row_s=0.5, jitter=0.125, batch_rows=32, online_rows=31)
 
 REQUEST = RequestFrame(
     frame_id=bytes(range(16)),
@@ -29,6 +29,7 @@ REQUEST = RequestFrame(
         Tensor("x", "INT16", (2,), memoryview(bytes((1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0)))),
         Tensor("word", "BYTES", (), ["a", "é", ""]),
     ],
+    in_flight_rows=4,
 )
 
 RESULT = ResultFrame(
@@ -41,17 +42,19 @@ RESULT = ResultFrame(
         ),
     ],
     tensors=[Tensor("y", "FP32", (1,), memoryview(bytes.fromhex("0000803f00000040")))],
-    batch=BatchReport(rows=3, run_us=1_500, counted_here=True),
+    batch=BatchReport(rows=3, run_us=1_500, counted_here=True, ended_us=8_000, waiting_rows=5),
     service=SERVICE,
+    others_rows=6,
 )
 
 HEARTBEAT = Heartbeat(
     worker="w1",
-    sequence=7,
     leaving=False,
     progress=12,
     stalled_s=0.5,
     reclaimed=2,
     dead_lettered=1,
     models=[ServedModel("m@3", "0123456789abcdef", SERVICE)],
+    busy_us=9_000,
+    gap_us=70,
 )

@@ -142,7 +142,7 @@ def test_a_request_frame_beyond_a_bound_is_malformed(data: bytes) -> None:
         changed(RESULT, tensors=[tensor()] * (FRAME_TENSORS_MAX + 1)),
         changed(RESULT, service=msgspec.structs.replace(SERVICE, batch_rows=0)),
         changed(RESULT, results=[msgspec.structs.replace(RESULT.results[0], status="lost")]),
-        changed(HEARTBEAT, sequence=-1),
+        changed(HEARTBEAT, progress=-1),
         changed(HEARTBEAT, stalled_s="long"),
         changed(HEARTBEAT, models=[ServedModel("m@1", "d", SERVICE)] * (FRAME_MODELS_MAX + 1)),
     ],

@@ -18,7 +18,7 @@ from workers.hand import Slice
 from workers.isolation import Run
 from workers.replies import FRAME_BYTES_TARGET, result_frames
 
-SERVICE = ServiceReport(0.5, 0.25, 0.05, 8)
+SERVICE = ServiceReport(0.5, 0.25, 0.05, 8, 8)
 REPORT = BatchReport(rows=9, run_us=1234, counted_here=True)
 
 
