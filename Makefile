@@ -9,6 +9,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 KSERVE_VENV := .venv-kserve
+PEERS_VENV := .venv-peers
 UV_VERSION := 0.13.9
 
 # Packages come from the lock files, so pip has nothing to decide; its progress is noise.
@@ -60,10 +61,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(KSERVE_VENV)/.installed: requirements-kserve.lock
-	@$(call create_venv,$(KSERVE_VENV))
-	@echo "installing the packages of requirements-kserve.lock"
-	@$(KSERVE_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements-kserve.lock
+# Strangers, each in an environment of its own: .venv-kserve, .venv-peers.
+.venv-%/.installed: requirements-%.lock
+	@$(call create_venv,$(@D))
+	@echo "installing the packages of $<"
+	@$(@D)/bin/python $(PIP_INSTALL) --require-hashes -r $<
 	@touch $@
 
 .PHONY: install
@@ -76,6 +78,10 @@ install-dev: $(VENV)/.installed-dev ## add what tests and checks need
 
 .PHONY: install-kserve
 install-kserve: $(KSERVE_VENV)/.installed ## create .venv-kserve with the KServe client, for its conformance test
+	@:
+
+.PHONY: install-peers
+install-peers: $(PEERS_VENV)/.installed ## create .venv-peers with the servers that the load tester is tried on
 	@:
 
 .PHONY: serve
@@ -108,6 +114,10 @@ format: install-dev ## format the code and apply the safe lint fixes
 bench: install-dev ## measure throughput and latency against a bare session.run loop
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: bench-scheduling
+bench-scheduling: install-dev ## measure whether the latency promise is kept at any load
+	@exec $(BIN)/python -m loadtest.bench_scheduling $(ARGS)
+
 .PHONY: bench-trust
 bench-trust: install-dev ## hold the load tester against wrk and a second open loop
 	@exec $(BIN)/python -m loadtest.trust $(ARGS)
@@ -129,8 +139,9 @@ lock: $(VENV)/.created ## write the lock files again from pyproject.toml
 	@$(COMPILE) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(COMPILE) --group kserve --output-file requirements-kserve.lock
+	@$(COMPILE) --group peers --constraint requirements-dev.lock --output-file requirements-peers.lock
 
 .PHONY: clean
 clean: ## remove the environments and everything else that make created
-	@rm -rf $(VENV) $(KSERVE_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
+	@rm -rf $(VENV) $(KSERVE_VENV) $(PEERS_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
 	@find $(SOURCES) models tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

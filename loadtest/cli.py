@@ -11,21 +11,19 @@ import msgspec
 
 from loadtest.arrivals import Poisson
 from loadtest.asked import Asked, asked_before, prepare, scenario_before
-from loadtest.capacity import CapacityError, Probe, find_capacity, probe_seconds
+from loadtest.capacity import PRECISION, Probe, find_capacity, probe_seconds
 from loadtest.dialects.choice import dialect_names
 from loadtest.errors import LoadtestError
 from loadtest.live_view import LiveView, print_summary
 from loadtest.measurement import Terms, run_scenario
 from loadtest.report_page import render_comparison, render_report
-from loadtest.result import ResultError, RunResult, read_result, write_result
+from loadtest.result import RunResult, read_result, write_result
 from loadtest.scenario import Scenario, ScenarioError, load_scenario, scenario_names
 from loadtest.subject import Subject
-from loadtest.trace import ArrivalsError
 
 EXIT_CONFIGURATION = 2
 EXIT_VOID = 3
 EXIT_INTERRUPTED = 130
-_ERRORS = (LoadtestError, ScenarioError, ArrivalsError, ResultError, CapacityError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)
-    except _ERRORS as error:
+    except LoadtestError as error:
         print(f"loadtest: {error}", file=sys.stderr)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -76,6 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_asked(capacity)
     capacity.add_argument("--start", type=float, default=50.0, help="first rate to try")
     capacity.add_argument("--seconds", type=float, default=5.0, help="of each try, at least")
+    capacity.add_argument(
+        "--precision",
+        type=float,
+        default=PRECISION,
+        help="how near the highest rate that kept the target and the lowest that missed it come",
+    )
     compare = commands.add_parser("compare", help="two results in one report")
     compare.set_defaults(run=_compare)
     compare.add_argument("before", type=Path)
@@ -189,11 +193,11 @@ def _find_capacity(options: argparse.Namespace) -> int:
     terms = _terms(asked, target_ms)
 
     def run(rate: float) -> RunResult:
-        seconds = probe_seconds(rate, options.seconds)
+        seconds = probe_seconds(rate, options.seconds, target_ms / 1e3, options.precision)
         scenario = Scenario(seconds=seconds, warm_seconds=1.0, arrivals=Poisson(rate=rate))
         return run_scenario(f"{rate:.0f}/s", scenario.checked(), subject, terms)
 
-    capacity = find_capacity(options.start, run, _say_probe)
+    capacity = find_capacity(options.start, run, _say_probe, precision=options.precision)
     low, high = capacity.probe.interval
     code = _deliver(capacity.result, [capacity.result], options)
     at_least = "" if capacity.limit is None else "at least "

@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 
-from loadtest.http_connection import HttpConnection
+from loadtest.http_connection import HttpConnection, end
 from loadtest.snapshot import Snapshot, Watch, WatchedPart
-from loadtest.traffic import GRACE_S, LOST, TIMED_OUT, UNSENT, WRONG, Recording, Traffic
+from loadtest.traffic import GRACE_S, LOST, TIMED_OUT, UNSENT, Recording, Traffic
 
 CONNECT_S_MAX = 10.0
 SWEEP_S = 1.0
@@ -55,7 +55,7 @@ class ClosedLoop:
         with contextlib.suppress(TimeoutError):  # the sweeper gives up on requests before that
             async with asyncio.timeout(self._seconds + self._traffic.timeout_s + GRACE_S):
                 await self._done.wait()
-        await self._close(sweeper)
+        await end((sweeper, *self._reconnecting), self._open)
         return self._recording(time.process_time() - cpu_s)
 
     def snapshot(self, target_s: float) -> Snapshot:
@@ -67,11 +67,9 @@ class ClosedLoop:
         index, connection.request = connection.request, None
         if index is None:
             return
-        traffic = self._traffic
-        if status == 200 and traffic.is_right is not None:
-            choice = int(traffic.choice[index % len(traffic.choice)])
-            status = 200 if traffic.is_right(choice, body) else WRONG
-        self._finish(index, status)
+        calls = self._traffic.choice
+        choice = int(calls[index % len(calls)])
+        self._finish(index, self._traffic.judged(choice, status, body))
         self._next(connection)
 
     def on_lost(self, connection: HttpConnection, request: int | None) -> None:
@@ -138,14 +136,6 @@ class ClosedLoop:
                     connection.close()
                     self._next(connection)
 
-    async def _close(self, sweeper: asyncio.Task[None]) -> None:
-        tasks = (sweeper, *self._reconnecting)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in list(self._open):
-            connection.close()
-
     def _now_s(self) -> float:
         return time.monotonic() - self._start_s
 
@@ -159,7 +149,9 @@ class ClosedLoop:
 
     def _recording(self, cpu_s: float) -> Recording:
         sent_s = np.array(self._sent_s, dtype=np.float64)
+        calls = self._traffic.choice
         return Recording(
+            choice=calls[np.arange(len(sent_s)) % len(calls)],
             intended_s=sent_s,
             lag_s=np.zeros(len(sent_s)),
             sent_s=sent_s,

@@ -5,7 +5,16 @@ LoadtestError
 ├── ModelUnknown   the server does not say what the model accepts
 ├── BadRows        rows or bodies that cannot be made; the message names the file, line and column
 ├── BadDialect     a template that is wrong, or rows that the dialect cannot carry
-└── BadAnswer      an answer that cannot be read, or that cannot be recorded as the expected one
+├── BadAnswer      an answer that cannot be read, or that cannot be recorded as the expected one
+├── BadOption      an option that cannot be used                                (asked.py)
+├── BadShares      shares of models that cannot be used                         (subject.py)
+├── ScenarioError  a scenario that cannot be run                                (scenario.py)
+├── ArrivalsError  arrivals that cannot be drawn, or a trace that cannot be read (trace.py)
+├── ResultError    a result file that cannot be read                            (result.py)
+├── CapacityError  no capacity can be claimed                                   (capacity.py)
+├── NotYourHost    a host that is not this machine                              (loopback.py)
+├── GeneratorDied  a generator process ended before its work did                (runner.py)
+└── MlperfError    LoadGen is missing, or cannot run this                       (mlperf.py)
 """
 
 from __future__ import annotations

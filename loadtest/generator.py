@@ -64,6 +64,8 @@ def generate(connection: Connection, share: Share, target_s: float | None) -> No
         start_s = connection.recv()
         try:
             recording = uvloop.run(_run(connection, share, start_s, target_s))
+            if share.traffic.is_right is not None:
+                recording.first_wrong = share.traffic.is_right.first_wrong
         except Exception as error:
             connection.send(error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Protocol, cast
 
 import httptools
@@ -95,3 +96,13 @@ class HttpConnection(asyncio.Protocol):
             assert self._transport is not None
             self._transport.write(self._unsent.pop(0))
             self._write_later(gap_s)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]], connections: Iterable[HttpConnection]) -> None:
+    """End what a loop has under way, then its connections, whatever is under way there."""
+    ended = list(tasks)
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
+    for connection in list(connections):  # each leaves its owner's set while it closes
+        connection.close()

@@ -21,6 +21,7 @@ from rich.text import Text
 from loadtest.progress import Progress
 from loadtest.report import figures, plain_words
 from loadtest.result import RunResult
+from loadtest.summary import LAG_SHARE_MAX
 
 PLAIN_LINE_S = 5.0
 SPARK_POINTS = 60
@@ -34,7 +35,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u206
 class LiveView:
     """Shows the snapshots that `update` is given, from `__enter__` to `__exit__`.
 
-    `target_ms` is the latency target in milliseconds; it only colours the p99.
+    `target_ms` is the latency target in milliseconds; it only colours the p99, and the generator's
+    lag where that is more than a sound run may have.
     """
 
     def __init__(self, title: str, target_ms: float, console: Console | None = None) -> None:
@@ -80,6 +82,7 @@ class LiveView:
 
     def _latency(self, progress: Progress) -> Text:
         is_above = progress.p99_ms is not None and progress.p99_ms > self._target_ms
+        is_void = progress.lag_p99_ms > LAG_SHARE_MAX * self._target_ms
         return Text.assemble(
             ("p50  ", "dim"),
             figures.milliseconds(progress.p50_ms),
@@ -88,7 +91,7 @@ class LiveView:
             ("   target  ", "dim"),
             figures.target(self._target_ms),
             ("   generator lag p99  ", "dim"),
-            figures.milliseconds(progress.lag_p99_ms),
+            (figures.milliseconds(progress.lag_p99_ms), "red" if is_void else ""),
         )
 
 
@@ -174,6 +177,8 @@ def print_summary(result: RunResult, console: Console | None = None) -> None:
         console.print(_side_by_side(_outcome_table(result), _percentile_table(result)))
     else:
         console.print(_outcome_table(result), "", _percentile_table(result), sep="\n")
+    if result.models:
+        console.print("", _model_table(result), sep="\n")
 
 
 def _outcome_table(result: RunResult) -> Table:
@@ -195,6 +200,21 @@ def _percentile_table(result: RunResult) -> Table:
     table.add_column("")
     for row in plain_words.percentile_rows(result):
         table.add_row(printable(row.name), row.latency, Text(row.note, style="dim"))
+    return table
+
+
+def _model_table(result: RunResult) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("model")
+    for name in ("requests", "in time", "p50", "p99", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("others")
+    for row in plain_words.model_rows(result):
+        table.add_row(
+            printable(row.model),
+            *(row.offered, row.in_time, row.p50, row.p99, row.highest),
+            printable(row.others),
+        )
     return table
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from loadtest.arrivals import Ramp, draw
 from loadtest.progress import Progress
-from loadtest.result import FORMAT_VERSION, RunResult, ServerSide
+from loadtest.result import FORMAT_VERSION, ModelPart, RunResult, ServerSide
 from loadtest.runner import ClosedPlan, Onlooker, run_closed, run_open
 from loadtest.scenario import Clients, Scenario
 from loadtest.server_metrics import difference, read_server_side
@@ -27,6 +27,7 @@ from loadtest.summary import (
     after_warm_up,
     generator_cost,
     latency_summary,
+    model_parts,
     outcomes,
     rate_steps,
     series,
@@ -80,7 +81,7 @@ def run_scenario(
         format_version=FORMAT_VERSION,
         name=name,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join(sys.argv),
+        command=_command(),
         seed=terms.seed,
         scenario={**msgspec.to_builtins(scenario), "pool": subject.described, "asked": terms.asked},
         url=subject.url,
@@ -95,6 +96,7 @@ def run_scenario(
         offered_per_s=len(recording.intended_s) / seconds,
         goodput_per_s=counts["in_time"] / seconds,
         outcomes=counts,
+        first_wrong=recording.first_wrong,
         latency=latency_summary(recording),
         generator=generator_cost(recording, terms.target_ms, terms.processes, is_open=is_open),
         series=series(recording, seconds, terms.target_ms),
@@ -102,7 +104,15 @@ def run_scenario(
         if isinstance(scenario.arrivals, Ramp)
         else [],
         server_side=server_side,
+        models=_models(recording, subject, terms.target_ms),
     )
+
+
+def _models(recording: Recording, subject: Subject, target_ms: float) -> list[ModelPart]:
+    if len(subject.models) == 1:
+        return []  # the run's own figures
+    which = subject.model_of(recording.choice)
+    return model_parts(recording, target_ms, subject.models, which)
 
 
 def _since(before: ServerSide | None, subject: Subject) -> ServerSide | None:
@@ -178,6 +188,13 @@ def _leaving(clients: Clients, count: int, random: np.random.Generator) -> Float
     after_s = random.exponential(clients.leave_after_ms / 1e3, count)
     leaves_s: Floats = np.where(random.random(count) < clients.leave_share, after_s, np.nan)
     return leaves_s
+
+
+def _command() -> str:
+    """The command line, so that it can be typed again."""
+    program = Path(sys.argv[0]).name
+    words = ["python", "-m", "loadtest"] if program == "__main__.py" else [program]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def _machine() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loadtest.http_connection import HttpConnection
+from loadtest.http_connection import HttpConnection, end
 from loadtest.precise_timer import PreciseTimer
 from loadtest.snapshot import Snapshot, Watch, WatchedPart
 from loadtest.traffic import (
@@ -23,7 +23,6 @@ from loadtest.traffic import (
     LOST,
     TIMED_OUT,
     UNSENT,
-    WRONG,
     Floats,
     Recording,
     Traffic,
@@ -51,7 +50,7 @@ class OpenLoop:
 
     def __init__(self, traffic: Traffic, intended_s: Floats) -> None:
         self._traffic = traffic
-        self.recording = Recording.empty(intended_s)
+        self.recording = Recording.empty(traffic.choice, intended_s)
         self._state = _State()
         self._free: list[HttpConnection] = []
         self._all: set[HttpConnection] = set()
@@ -101,12 +100,7 @@ class OpenLoop:
 
     async def _close(self, sweeper: asyncio.Task[None]) -> None:
         self._timer.close()
-        tasks = (sweeper, *self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in list(self._all):
-            connection.close()
+        await end((sweeper, *self._tasks), self._all)
 
     def _now_s(self) -> float:
         return time.monotonic() - self._start_s
@@ -212,11 +206,8 @@ class OpenLoop:
         traffic, recording = self._traffic, self.recording
         if status in (429, 503) and recording.tries[index] <= traffic.retries:
             self._state.waiting.appendleft(index)
-        elif status == 200 and traffic.is_right is not None:
-            is_right = traffic.is_right(int(traffic.choice[index]), body)
-            self._finish(index, 200 if is_right else WRONG)
         else:
-            self._finish(index, status)
+            self._finish(index, traffic.judged(int(traffic.choice[index]), status, body))
         self._make_free(connection)
 
     def on_lost(self, connection: HttpConnection, request: int | None) -> None:

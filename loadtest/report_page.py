@@ -27,6 +27,7 @@ _ENVIRONMENT.globals |= {
     "f": figures,
     "words": plain_words,
     "flat": comparison.flat,
+    "scenario_parts": comparison.scenario_parts,
 }
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
+from loadtest.errors import LoadtestError
+
 FORMAT_VERSION = 1
 
 
-class ResultError(Exception):
+class ResultError(LoadtestError):
     """A result file that cannot be read; the message names it."""
 
 
@@ -25,8 +27,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     few samples for the claim (459 for the 99th, 4,603 for the 99.9th: the fewest of which at
     least one lies above the percentile with 99 % confidence). `p99_interval_ms` is the 95 %
     confidence interval of the 99th percentile (order statistics). `histogram` is an HdrHistogram in
-    its own base64
-    encoding, recorded in microseconds with 3 significant digits.
+    its own base64 encoding, recorded in microseconds with 3 significant digits.
     """
 
     samples: int
@@ -34,6 +35,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     percentiles_ms: dict[str, float | None]
     p99_interval_ms: tuple[float, float] | None
     histogram: str
+
+
+class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several models answered; `outcomes` are named as those of the whole run."""
+
+    model: str
+    offered: int
+    outcomes: dict[str, int]
+    latency: Latency
 
 
 class GeneratorCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +99,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     `outcomes` counts every offered request once, by what became of it: in_time, late (200 after
     the target), refused (429), unavailable (503), expired (504), other statuses as "status 400",
     wrong (200 with a wrong answer), lost (connection), timed_out (no answer within the caller's
-    own timeout), left (the caller went away on purpose), unsent.
+    own timeout), left (the caller went away on purpose), unsent. `models` are the parts of a run
+    that asks several models, empty for one model. `first_wrong` says what was wrong with the first
+    wrong answer.
     """
 
     format_version: int
@@ -115,6 +127,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     series: list[Second]
     steps: list[RateStep]
     server_side: ServerSide | None
+    models: list[ModelPart] = []
+    first_wrong: str | None = None
 
 
 def write_result(result: RunResult, path: Path) -> None:

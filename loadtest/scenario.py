@@ -10,13 +10,14 @@ from typing import Literal
 import msgspec
 
 from loadtest.arrivals import Arrivals, Poisson, mean_rate, scaled
+from loadtest.errors import LoadtestError
 
 SCENARIO_FOLDER = Path(__file__).parent / "scenarios"
 SECONDS_MAX = 86_400.0
 CALLERS_MAX = 10_000
 
 
-class ScenarioError(Exception):
+class ScenarioError(LoadtestError):
     """A scenario that cannot be run; the message names the key or the file."""
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadtest.progress import Progress
-from loadtest.traffic import UNSENT, Floats, Ints
+from loadtest.traffic import OK, UNSENT, Floats, Ints
 
-OK, REFUSED = 200, 429
+REFUSED = 429
 RECENT_S = 3.0
 RATE_S = 1.0
 # A snapshot crosses a process border twice a second: it carries a sample of what was measured.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from loadtest.answers import AnswerCheck
 from loadtest.bodies import BodyPool
 from loadtest.caller import BaseUrl
 from loadtest.errors import LoadtestError
-from loadtest.traffic import Ints
+from loadtest.traffic import Ints, Judge
 
 
 class BadShares(LoadtestError):
@@ -45,7 +45,7 @@ class Subject:
     shares: tuple[float, ...]
     bodies: tuple[int, ...]
     requests: Sequence[bytes]
-    is_right: Callable[[int, bytes], bool] | None
+    is_right: Judge | None
     described: dict[str, Any]
     server: dict[str, Any]
 
@@ -57,12 +57,22 @@ class Subject:
         pairs = zip(self.models, self.shares, strict=True)
         return ", ".join(f"{name} ({share:.0%})" for name, share in pairs)
 
+    @property
+    def starts(self) -> Ints:
+        """Which of the requests is the first of each model."""
+        starts: Ints = np.cumsum((0, *self.bodies[:-1]))
+        return starts
+
+    def model_of(self, choice: Ints) -> Ints:
+        """Return which of the models each request asks."""
+        which: Ints = np.searchsorted(self.starts, choice, side="right") - 1
+        return which
+
     def choose(self, random: np.random.Generator, count: int) -> Ints:
         """Draw which request each of `count` sends is: the model by its share, then any body."""
-        starts = np.cumsum((0, *self.bodies[:-1]))
         which = random.choice(len(self.models), size=count, p=np.array(self.shares))
         offset = (random.random(count) * np.array(self.bodies)[which]).astype(np.int64)
-        choice: Ints = (starts[which] + offset).astype(np.int32)
+        choice: Ints = (self.starts[which] + offset).astype(np.int32)
         return choice
 
 
@@ -78,6 +88,14 @@ class MixedCheck:
         which = int(np.searchsorted(self.starts, choice, side="right")) - 1
         check = self.checks[which]
         return check is None or check(choice - self.starts[which], body)
+
+    @property
+    def first_wrong(self) -> str | None:
+        """What was wrong with the first wrong answer, and to which body it was."""
+        for check, start in zip(self.checks, self.starts, strict=True):
+            if check is not None and check.first_wrong is not None:
+                return f"body {start + check.first_wrong.choice}, {check.first_wrong.why}"
+        return None
 
 
 def subject_of(url: str, server: dict[str, Any], portions: Sequence[Portion]) -> Subject:

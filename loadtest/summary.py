@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from loadtest.result import GeneratorCost, Latency, RateStep, Second
-from loadtest.traffic import LEFT, LOST, TIMED_OUT, UNSENT, WRONG, Floats, Recording
+from loadtest.result import GeneratorCost, Latency, ModelPart, RateStep, Second
+from loadtest.traffic import LEFT, LOST, OK, TIMED_OUT, UNSENT, WRONG, Floats, Ints, Recording
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 CONFIDENCE = 0.99
@@ -20,7 +21,6 @@ LAG_SHARE_MAX = 0.01
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_DIGITS = 3
 STEPS = 12
-OK = 200
 _NAMES = {
     429: "refused",
     503: "unavailable",
@@ -41,6 +41,7 @@ def merged(parts: Sequence[Recording]) -> Recording:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
     return Recording(
+        join("choice"),
         join("intended_s"),
         join("lag_s"),
         join("sent_s"),
@@ -49,22 +50,23 @@ def merged(parts: Sequence[Recording]) -> Recording:
         join("tries"),
         sum(part.cpu_s for part in parts),
         sum(part.connections for part in parts),
+        next((part.first_wrong for part in parts if part.first_wrong is not None), None),
     )
 
 
 def after_warm_up(recording: Recording, warm_s: float) -> Recording:
     """Return what was intended after `warm_s`, with times counted from there."""
-    kept = recording.intended_s >= warm_s
-    share = float(kept.mean()) if len(kept) else 1.0
-    return Recording(
-        recording.intended_s[kept] - warm_s,
-        recording.lag_s[kept],
-        recording.sent_s[kept] - warm_s,
-        recording.done_s[kept] - warm_s,
-        recording.status[kept],
-        recording.tries[kept],
-        recording.cpu_s * share,  # a request costs the same before and after
-        recording.connections,
+    is_kept = recording.intended_s >= warm_s
+    share = float(is_kept.mean()) if len(is_kept) else 1.0
+    kept = recording.part(is_kept)
+    return replace(
+        kept,
+        intended_s=kept.intended_s - warm_s,
+        sent_s=kept.sent_s - warm_s,
+        done_s=kept.done_s - warm_s,
+        cpu_s=recording.cpu_s * share,  # a request costs the same before and after
+        connections=recording.connections,
+        first_wrong=recording.first_wrong,
     )
 
 
@@ -138,6 +140,22 @@ def outcomes(recording: Recording, target_ms: float) -> dict[str, int]:
     return counts
 
 
+def model_parts(
+    recording: Recording, target_ms: float, models: Sequence[str], which: Ints
+) -> list[ModelPart]:
+    """Return what each model answered; request i asked `models[which[i]]`."""
+    parts = [recording.part(which == number) for number in range(len(models))]
+    return [
+        ModelPart(
+            model=model,
+            offered=len(part.intended_s),
+            outcomes=outcomes(part, target_ms),
+            latency=latency_summary(part),
+        )
+        for model, part in zip(models, parts, strict=True)
+    ]
+
+
 def generator_cost(
     recording: Recording, target_ms: float, processes: int, *, is_open: bool
 ) -> GeneratorCost:
@@ -177,7 +195,7 @@ def series(recording: Recording, seconds: float, target_ms: float) -> list[Secon
     edges = np.arange(0, math.ceil(seconds) + 1)
     starts = np.searchsorted(recording.intended_s, edges)
     return [
-        _second(float(at), _slice(recording, first, last), target_ms)
+        _second(float(at), recording.part(slice(first, last)), target_ms)
         for at, first, last in zip(edges[:-1], starts[:-1], starts[1:], strict=True)
     ]
 
@@ -189,7 +207,7 @@ def rate_steps(recording: Recording, seconds: float, target_ms: float) -> list[R
     length_s = seconds / STEPS
     steps = []
     for first, last in itertools.pairwise(starts):
-        part = _slice(recording, first, last)
+        part = recording.part(slice(first, last))
         counts = outcomes(part, target_ms)
         ordered = np.sort(latency_ms(part))
         steps.append(
@@ -218,17 +236,6 @@ def _second(at_s: float, part: Recording, target_ms: float) -> Second:
         p50_ms=percentile_ms(ordered, 50.0),
         p99_ms=percentile_ms(ordered, 99.0),
         max_ms=float(ordered[-1]) if len(ordered) else None,
-    )
-
-
-def _slice(recording: Recording, first: int, last: int) -> Recording:
-    return Recording(
-        recording.intended_s[first:last],
-        recording.lag_s[first:last],
-        recording.sent_s[first:last],
-        recording.done_s[first:last],
-        recording.status[first:last],
-        recording.tries[first:last],
     )
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from loadtest.errors import LoadtestError
+
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
 TIME_COLUMNS = ("timestamp", "Timestamp", "TIMESTAMP", "time", "arrived_at", "end_timestamp")
@@ -24,7 +26,7 @@ MINUTES = tuple(str(minute) for minute in range(1, 1441))
 REQUESTS_PER_MINUTE_MAX = 10_000_000
 
 
-class ArrivalsError(Exception):
+class ArrivalsError(LoadtestError):
     """Arrivals that cannot be drawn; the message names the setting or the trace's line."""
 
 

@@ -32,6 +32,10 @@ class Dialect(Protocol):
     def hides_infinities(self) -> bool:
         """Whether NaN and infinities look the same in an answer (JSON writes both as null)."""
 
+    @property
+    def may_leave_out_rows(self) -> bool:
+        """Whether the answer to one row may come without the dimension of the rows."""
+
     def target(self, model: ServerModel) -> str:
         """Return the request target: the path on the model's server."""
 

@@ -10,37 +10,21 @@ BYTES are a list of strings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from loadtest.datatypes import Array, Rows, datatype_of
-from loadtest.dialects.dialect import Headers, http_request, merged
+from loadtest.dialects.v2 import V2, tensor_of, v2_outputs
 from loadtest.dialects.v2_binary import array_of
-from loadtest.dialects.v2_json import tensor_of, v2_outputs, v2_target
 from loadtest.errors import BadAnswer, excerpt
-from loadtest.server_model import ServerModel
-
-CONTENT_TYPE = "application/msgpack"
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePack:
-    """V2 as MessagePack. `headers` are sent as well."""
+class MessagePack(V2):
+    """V2 as MessagePack."""
 
-    headers: Headers = ()
-
-    @property
-    def name(self) -> str:
-        return "messagepack"
-
-    @property
-    def hides_infinities(self) -> bool:
-        return False
-
-    def target(self, model: ServerModel) -> str:
-        return v2_target(model)
+    name = "messagepack"
+    content_type = "application/msgpack"
 
     def request(self, host_header: str, target: str, rows: Rows) -> bytes:
         inputs = [
@@ -53,10 +37,6 @@ class MessagePack:
             for name, array in rows.items()
         ]
         return self.request_of(host_header, target, msgspec.msgpack.encode({"inputs": inputs}))
-
-    def request_of(self, host_header: str, target: str, body: bytes) -> bytes:
-        headers = merged((("Content-Type", CONTENT_TYPE),), self.headers)
-        return http_request("POST", target, host_header, headers, body)
 
     def outputs(self, body: bytes) -> dict[str, Array]:
         try:

@@ -77,6 +77,10 @@ class RawTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def hides_infinities(self) -> bool:
         return not self.writes_nan
 
+    @property
+    def may_leave_out_rows(self) -> bool:
+        return True
+
     def with_headers(self, headers: Headers) -> RawTemplate:
         """Return the template with further headers, which win over its own."""
         return msgspec.structs.replace(

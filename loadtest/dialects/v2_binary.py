@@ -15,19 +15,16 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
 from loadtest.datatypes import DTYPES, Array, Rows, datatype_of, text_array
-from loadtest.dialects.dialect import Headers, http_request, merged
-from loadtest.dialects.v2_json import read_json, tensor_of, v2_outputs, v2_target
+from loadtest.dialects.v2 import V2, tensor_of, v2_outputs
+from loadtest.dialects.v2_json import read_json
 from loadtest.errors import BadAnswer, BadDialect, excerpt
-from loadtest.server_model import ServerModel
 
-CONTENT_TYPE = "application/octet-stream"
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
 _LENGTH = struct.Struct("<I")
@@ -35,22 +32,11 @@ _LENGTH = struct.Struct("<I")
 _STRING_OR_BRACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class V2Binary:
-    """V2 with all tensors as little-endian blocks after the JSON. `headers` are sent as well."""
+class V2Binary(V2):
+    """V2 with all tensors as little-endian blocks after the JSON."""
 
-    headers: Headers = ()
-
-    @property
-    def name(self) -> str:
-        return "v2-binary"
-
-    @property
-    def hides_infinities(self) -> bool:
-        return False
-
-    def target(self, model: ServerModel) -> str:
-        return v2_target(model)
+    name = "v2-binary"
+    content_type = "application/octet-stream"
 
     def request(self, host_header: str, target: str, rows: Rows) -> bytes:
         blocks = [block_of(array) for array in rows.values()]
@@ -72,8 +58,8 @@ class V2Binary:
         end = json_end(body)
         if end is None:
             raise BadDialect(f"a V2 binary body begins with JSON, not with {excerpt(body)}")
-        ours = (("Content-Type", CONTENT_TYPE), (LENGTH_HEADER, str(end)))
-        return http_request("POST", target, host_header, merged(ours, self.headers), body)
+        ours = (("Content-Type", self.content_type), (LENGTH_HEADER, str(end)))
+        return self._post(host_header, target, ours, body)
 
     def outputs(self, body: bytes) -> dict[str, Array]:
         end = json_end(body)

@@ -47,6 +47,14 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
+def scenario_parts(result: RunResult) -> dict[str, dict[str, str]]:
+    """Return what repeats a run by title: the scenario itself, the bodies sent, the options."""
+    rest = dict(result.scenario)
+    found = {"Bodies": rest.pop("pool", None), "Options": rest.pop("asked", None)}
+    parts = {title: flat(values) for title, values in found.items() if isinstance(values, dict)}
+    return {"Scenario": flat(rest), **parts}
+
+
 def _text(value: Any) -> str:
     match value:
         case None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loadtest.report import figures
@@ -48,6 +49,19 @@ class PercentileRow:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of the table of models, in a run that asks several."""
+
+    model: str
+    offered: str
+    in_time: str
+    others: str
+    p50: str
+    p99: str
+    highest: str
+
+
 def is_closed(result: RunResult) -> bool:
     """Whether callers waited for their answer before they asked again."""
     return result.loop.startswith("closed")
@@ -79,15 +93,21 @@ def answered(result: RunResult) -> str:
     """Say what became of the requests."""
     if not result.offered:
         return "Nothing: no request was due."
-    others = [
-        f"{figures.share(number, result.offered)} {name.replace('_', ' ')}"
-        for name, number in result.outcomes.items()
-        if name != "in_time" and number
-    ]
     in_time = figures.share(result.outcomes.get("in_time", 0), result.offered)
-    return (
-        f"{in_time} in time, {figures.rate(result.goodput_per_s)}; "
-        f"{', '.join(others) or 'nothing late, refused or failed'}."
+    others = _others(result.outcomes, result.offered) or "nothing late, refused or failed"
+    return f"{in_time} in time, {figures.rate(result.goodput_per_s)}; {others}.{_wrong(result)}"
+
+
+def _wrong(result: RunResult) -> str:
+    return f" The first wrong answer: {result.first_wrong}." if result.first_wrong else ""
+
+
+def _others(outcomes: Mapping[str, int], offered: int) -> str:
+    """What became of the requests that were not answered in time, "" where there are none."""
+    return ", ".join(
+        f"{figures.share(number, offered)} {name.replace('_', ' ')}"
+        for name, number in outcomes.items()
+        if name != "in_time" and number
     )
 
 
@@ -173,6 +193,22 @@ def outcome_rows(result: RunResult) -> list[OutcomeRow]:
             COLOURS.get(name, "failed"),
         )
         for name in names
+    ]
+
+
+def model_rows(result: RunResult) -> list[ModelRow]:
+    """Return the table of models, empty where one was asked."""
+    return [
+        ModelRow(
+            part.model,
+            figures.count(part.offered),
+            figures.share(part.outcomes.get("in_time", 0), part.offered),
+            _others(part.outcomes, part.offered) or figures.NOTHING,
+            figures.milliseconds(part.latency.percentiles_ms.get("50")),
+            figures.milliseconds(part.latency.percentiles_ms.get("99")),
+            figures.milliseconds(part.latency.percentiles_ms.get("100")),
+        )
+        for part in result.models
     ]
 
 

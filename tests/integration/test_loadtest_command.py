@@ -89,9 +89,10 @@ async def test_a_result_says_what_repeats_it(result_file: Path) -> None:
         result["server"]["name"],
         set(result["versions"]) >= {"batchbridge", "numpy", "httptools"},
         set(result["machine"]) >= {"system", "cores", "python", "cpu"},
+        result["command"].startswith("python -m loadtest run wave --url http://127.0.0.1:"),
         result["command"].count("--seed 5"),
     )
-    assert known == (5, "square", "v2-binary", 64, "batchbridge", True, True, 1)
+    assert known == (5, "square", "v2-binary", 64, "batchbridge", True, True, True, 1)
 
 
 async def test_what_a_result_says_gives_the_same_sends_and_bodies(
@@ -146,23 +147,72 @@ async def test_the_servers_own_metrics_are_in_the_result(result_file: Path) -> N
     assert requests >= result["offered"] and sum(result["server_side"]["batch_rows"].values()) > 0
 
 
-async def test_several_models_get_their_shares(served: System, tmp_path: Path) -> None:
-    file = tmp_path / "mixed.json"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mixed_file(served: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of a run that asks two models."""
+    file = tmp_path_factory.mktemp("mixed") / "mixed.json"
     ended = await run(
         served, "mixed-models", "--models", "breast_cancer=0.7,digits=0.3", "--check-answers",
         "--rows", "2", "--json", str(file),
     )  # fmt: skip
-    result = written(file)
-    assert (
-        ended.code,
-        result["model"],
-        sorted(result["scenario"]["pool"]),
-        result["outcomes"],
-    ) == (
-        0,
+    assert (ended.code, file.exists()) == (0, True), ended.err
+    return file
+
+
+async def test_several_models_get_their_shares(mixed_file: Path) -> None:
+    result = written(mixed_file)
+    assert (result["model"], sorted(result["scenario"]["pool"]), result["outcomes"]) == (
         "breast_cancer (70%), digits (30%)",
         ["breast_cancer", "digits"],
         {"in_time": result["offered"], "late": 0},
+    )
+
+
+async def test_each_of_several_models_has_its_own_figures(mixed_file: Path) -> None:
+    result = written(mixed_file)
+    parts = result["models"]
+    assert (
+        [part["model"] for part in parts],
+        sum(part["offered"] for part in parts),
+        [part["outcomes"] for part in parts],
+        [part["latency"]["samples"] for part in parts],
+        min(part["offered"] for part in parts) > 0,
+    ) == (
+        ["breast_cancer", "digits"],
+        result["offered"],
+        [{"in_time": part["offered"], "late": 0} for part in parts],
+        [part["offered"] for part in parts],
+        True,
+    )
+
+
+async def test_a_run_of_several_models_is_repeated_by_its_file(
+    mixed_file: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.json"
+    ended = await loadtest("run", str(mixed_file), "--json", str(again))
+    first, second = (
+        [(part["model"], part["offered"]) for part in written(file)["models"]]
+        for file in (mixed_file, again)
+    )
+    assert (ended.code, second) == (0, first)
+
+
+async def test_a_wrong_answer_is_counted_and_said_what_it_was(
+    served: System, tmp_path: Path
+) -> None:
+    rows, outputs = tmp_path / "rows.ndjson", tmp_path / "outputs.ndjson"
+    rows.write_text(json.dumps({"features": [0.0] * 30}))
+    outputs.write_text(json.dumps({"label": 7, "probabilities": [0.5, 0.5]}))
+    words = ("--data", str(rows), "--expected", str(outputs), "--json", str(tmp_path / "run.json"))
+    ended = await run(served, "steady", "--model", "breast_cancer", *words)
+    result = written(tmp_path / "run.json")
+    body, _, why = result["first_wrong"].partition(", ")
+    assert (body.split()[0], why[:28], why in " ".join(ended.out.split()), result["outcomes"]) == (
+        "body",
+        "output 'label', element [0]:",
+        True,
+        {"in_time": 0, "wrong": result["offered"]},
     )
 
 

@@ -317,6 +317,20 @@ def test_two_processes_keep_each_requests_body_and_leaving(threaded_server: Know
     assert (recording.status == LEFT).tolist() == (~np.isnan(leaves_s)).tolist()
 
 
+def test_two_processes_say_which_request_each_was(threaded_server: KnownServer) -> None:
+    choice = np.arange(COUNT) % 3 % 2
+    recording = run_open(traffic_to(threaded_server.port, COUNT, choice=choice), TIMES, 2)
+    assert recording.choice.tolist() == choice.tolist()
+
+
+async def test_a_closed_loop_says_which_request_each_was() -> None:
+    async with known_server(KnownServer()) as server:
+        traffic = traffic_to(server.port, 3)
+        recording = await ClosedLoop(traffic, 1, 0.1).run(asyncio.get_running_loop().time())
+    sent = [BODIES[which] for which in recording.choice]
+    assert (sent, len(sent) > 3) == (server.bodies, True)
+
+
 def test_two_processes_share_the_callers_of_a_closed_loop(threaded_server: KnownServer) -> None:
     run_closed(traffic_to(threaded_server.port, 100), ClosedPlan(5, 0.3), 2)
     assert len(threaded_server.connections) == 5

@@ -22,13 +22,15 @@ DESKTOP, PHONE = 1280, 390
 PAGES = {
     "sound": lambda: pages.report("sound"),
     "ramp": lambda: pages.report("ramp"),
+    "mixed": lambda: pages.report("mixed"),
     "several": lambda: pages.report("overloaded", "stalled", "void"),
     "hostile": lambda: pages.report("hostile"),
     "comparison": lambda: pages.comparison("sound", "overloaded"),
 }
-PLOTS = {"sound": 5, "ramp": 7, "several": 11, "hostile": 5, "comparison": 5}
+PLOTS = {"sound": 5, "ramp": 7, "mixed": 5, "several": 11, "hostile": 5, "comparison": 5}
 P99, AFTER, VOID = (0xC4, 0x4E, 0x00), (0x00, 0x72, 0xB2), (0xB3, 0x19, 0x0F)
-PAINTED = {"sound": P99, "ramp": P99, "several": P99, "hostile": VOID, "comparison": AFTER}
+PAINTED = {"sound": P99, "ramp": P99, "mixed": P99, "several": P99, "hostile": VOID}
+PAINTED |= {"comparison": AFTER}
 # How far into each other two texts' boxes may reach: the boxes hold empty room above the letters.
 OVERLAP_PX = 3
 WHAT_IS_SHOWN = """

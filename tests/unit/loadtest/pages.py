@@ -68,7 +68,7 @@ def result(name: str) -> RunResult:
         return _EMPTY
     if name == "hostile":
         reason = msgspec.structs.replace(results.GENERATOR, void_reason="any")
-        return hostile(results.ramp(generator=reason))
+        return hostile(results.ramp(generator=reason, models=results.mixed().models))
     made: RunResult = getattr(results, name)()
     return made
 

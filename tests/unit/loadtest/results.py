@@ -17,6 +17,7 @@ from loadtest.result import (
     FORMAT_VERSION,
     GeneratorCost,
     Latency,
+    ModelPart,
     RateStep,
     RunResult,
     Second,
@@ -143,6 +144,28 @@ def sound(seed: int = 7, middle_ms: float = 6.0, **changes: Any) -> RunResult:
         series.append(second_of(at_s, len(latencies_ms), latencies_ms, 0, 0))
         parts.append(latencies_ms)
     return result_of(series, np.concatenate(parts), seed=seed, **changes)
+
+
+def mixed(**changes: Any) -> RunResult:
+    """A quick model and a slow one, whose answers are late and too few for a p99."""
+    random = np.random.default_rng(12)
+    quick_ms = _service(random, 1_800, 6.0, 0.42)
+    slow_ms = _service(random, 200, 60.0, 0.2)
+    both_ms = np.concatenate([quick_ms, slow_ms])
+    late = int((slow_ms > 50).sum())
+    slow = {"in_time": len(slow_ms) - late, "late": late, "refused": 40}
+    parts = [
+        ModelPart(
+            model="digits",
+            offered=len(quick_ms),
+            outcomes={"in_time": len(quick_ms)},
+            latency=latency_of(quick_ms),
+        ),
+        ModelPart(model="churn", offered=240, outcomes=slow, latency=latency_of(slow_ms)),
+    ]
+    series = [second_of(0, 2_040, both_ms, 40, 0)]
+    defaults: dict[str, Any] = {"name": "mixed", "model": "digits (90%), churn (10%)"}
+    return result_of(series, both_ms, **(defaults | {"models": parts} | changes))
 
 
 def overloaded(**changes: Any) -> RunResult:

@@ -105,7 +105,30 @@ def test_the_first_rate_must_be_a_positive_number(rate: float) -> None:
 
 @pytest.mark.parametrize("rate", [1.0, 50.0, 459.0, 10_000.0])
 def test_every_probe_is_long_enough_for_a_p99(rate: float) -> None:
-    assert rate * probe_seconds(rate, 5.0) >= 459
+    assert rate * probe_seconds(rate, 5.0, 0.1, 0.05) >= 459
+
+
+@pytest.mark.parametrize(("target_s", "precision"), [(0.1, 0.05), (2.0, 0.05), (2.0, 0.2)])
+def test_a_rate_beyond_the_precision_misses_the_target_before_its_probe_ends(
+    target_s: float, precision: float
+) -> None:
+    # A server that is asked for 1 + precision times what it can do: what comes at the end of the
+    # probe waits for this part of it.
+    behind_s = precision * probe_seconds(1_000, 1.0, target_s, precision)
+    assert behind_s >= target_s
+
+
+def test_the_gap_that_is_left_is_as_small_as_asked() -> None:
+    server = StepServer(777)
+    rate = find_capacity(50, server, precision=0.5).rate
+    missed = min(asked for asked in server.asked if asked > 777 / 0.99)
+    assert (missed / rate <= 1.5, len(server.asked)) == (True, 6)
+
+
+@pytest.mark.parametrize("precision", [0.0, 0.001, 1.1, float("nan")])
+def test_a_precision_out_of_its_bounds_is_refused(precision: float) -> None:
+    with pytest.raises(CapacityError, match="precision: "):
+        find_capacity(50, StepServer(777), precision=precision)
 
 
 def test_the_result_carries_every_rate_as_a_step_in_order() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadtest.live_view import LiveView, plain_line, print_summary, printable, sparkline
 from loadtest.progress import Progress
-from tests.unit.loadtest import pages
+from tests.unit.loadtest import pages, results
 
 SHOW_CURSOR = "\x1b[?25h"
 COLOUR = re.compile(r"\x1b\[[\d;]*3[0-7]m|\x1b\[9[0-7]m")
@@ -153,6 +153,35 @@ def test_the_summary_holds_the_figures_of_the_result(words: str) -> None:
     print_summary(pages.result("sound"), pipe)
 
     assert words in written(pipe)
+
+
+@pytest.mark.parametrize(("lag_ms", "is_red"), [(0.49, False), (0.51, True)])
+def test_a_lag_that_makes_a_run_void_is_red(lag_ms: float, is_red: bool) -> None:
+    terminal = console(is_terminal=True, color_system="standard")
+
+    with LiveView("steady", 50.0, terminal) as view:
+        view.update(replace(AT_41_S, lag_p99_ms=lag_ms))
+
+    assert (f"\x1b[31m{lag_ms:.3f} ms" in written(terminal)) == is_red
+
+
+@pytest.mark.parametrize("line", ["digits 1,800 100 %", "churn 240 19.17 % 59.5 ms"])
+def test_the_summary_of_several_models_has_the_figures_of_each(line: str) -> None:
+    pipe = console(is_terminal=False)
+
+    print_summary(pages.result("mixed"), pipe)
+
+    assert line in " ".join(written(pipe).split())
+
+
+def test_the_summary_says_what_was_wrong_with_a_wrong_answer() -> None:
+    pipe = console(is_terminal=False)
+
+    print_summary(results.sound(first_wrong="body 4, output 'y' is missing"), pipe)
+
+    assert "The first wrong answer: body 4, output 'y' is missing." in " ".join(
+        written(pipe).split()
+    )
 
 
 def test_the_summary_of_a_void_run_begins_with_it() -> None:

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from loadtest.report_page import render_report
-from tests.unit.loadtest import pages
+from tests.unit.loadtest import pages, results
 from tests.unit.loadtest.pages import Seen
 
-NAMES = ("sound", "overloaded", "stalled", "void", "ramp", "empty", "hostile")
+NAMES = ("sound", "overloaded", "stalled", "void", "ramp", "mixed", "empty", "hostile")
 ALWAYS = ["Latency over time", "What became of the requests", "Latency distribution"]
 BY_RATE = ["Latency by offered rate", "Goodput by offered rate"]
 OF_THE_SERVER = ["Batch size", "Queue delay"]
@@ -169,6 +169,28 @@ def test_the_page_shows_the_figures_of_the_result(words: str) -> None:
 )
 def test_the_page_holds_everything_to_repeat_the_run(words: str) -> None:
     assert words in Seen(pages.report("sound")).text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "digits 1,800 100 % 5.98 ms 15.7 ms 28.4 ms –",
+        "churn 240 19.17 % 59.5 ms – 96.3 ms 64.16 % late, 16.67 % refused",
+    ],
+)
+def test_a_page_of_several_models_has_the_figures_of_each(words: str) -> None:
+    assert words in Seen(pages.report("mixed")).text
+
+
+def test_the_bodies_and_options_of_a_run_stand_beside_its_scenario() -> None:
+    scenario = results.SCENARIO | {"pool": {"bodies": 7}, "asked": {"seed": 3}}
+    text = Seen(render_report([results.sound(scenario=scenario)])).text
+
+    assert ("Bodies bodies 7" in text, "Options seed 3" in text) == (True, True)
+
+
+def test_a_page_of_one_model_has_no_table_of_models() -> None:
+    assert "Models" not in Seen(pages.report("sound")).text
 
 
 def test_a_void_run_says_so_and_why_before_any_figure() -> None:

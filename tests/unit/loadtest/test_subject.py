@@ -44,6 +44,10 @@ def test_every_body_of_a_model_is_sent_as_often_as_the_others() -> None:
     assert counts.tolist() == pytest.approx([0.2] * 5, rel=0.05)
 
 
+def test_each_request_is_of_the_model_whose_body_it_has() -> None:
+    assert mixed().model_of(np.arange(10)).tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
+
+
 def test_the_same_seed_chooses_the_same() -> None:
     first, second = (mixed().choose(np.random.default_rng(4), 50).tolist() for _ in range(2))
     assert first == second
@@ -57,6 +61,17 @@ def test_an_answer_is_held_to_the_outputs_of_its_own_model() -> None:
         False,
         True,
     ]
+
+
+def test_the_first_wrong_answer_is_named_by_its_body() -> None:
+    is_right = mixed().is_right
+    assert is_right is not None
+    before = is_right.first_wrong
+    is_right(4, answer(1))
+    assert (before, is_right.first_wrong) == (
+        None,
+        "body 4, output 'y', element [0]: 1.0, expected 2.0",
+    )
 
 
 def test_a_model_without_expected_outputs_is_not_judged() -> None:

@@ -13,6 +13,7 @@ from loadtest.summary import (
     generator_cost,
     latency_summary,
     merged,
+    model_parts,
     nearest_rank,
     outcomes,
     percentile_interval_ms,
@@ -29,7 +30,8 @@ STATUSES = [200, 429, 503, 504, 400, UNSENT, LOST, TIMED_OUT, LEFT, WRONG]
 def recording_of(
     intended_s: Floats, latency_s: Floats | float, status: object = 200, lag_s: float = 0.0
 ) -> Recording:
-    recording = Recording.empty(np.asarray(intended_s, dtype=np.float64))
+    times_s = np.asarray(intended_s, dtype=np.float64)
+    recording = Recording.empty(np.arange(len(times_s)), times_s)
     recording.lag_s[:] = lag_s
     recording.sent_s[:] = recording.intended_s + recording.lag_s
     recording.done_s[:] = recording.intended_s + latency_s
@@ -211,3 +213,31 @@ def test_a_step_of_a_ramp_has_its_own_rate() -> None:
     steps = rate_steps(recording_of(intended_s, 0.01), 12, 100)
     wanted = [12_000 * ((k + 1) ** 2 - k**2) / 144 for k in range(12)]
     assert [step.offered_per_s for step in steps] == pytest.approx(wanted, abs=1)
+
+
+def test_each_model_has_its_own_outcomes_and_latency() -> None:
+    which = np.arange(2_000) % 2
+    recording = recording_of(
+        np.arange(2_000) / 100, np.where(which, 0.2, 0.01), np.where(np.arange(2_000) < 2, 429, 200)
+    )
+    parts = model_parts(recording, 100, ("quick", "slow"), which)
+    found = [
+        (part.model, part.offered, part.outcomes, round(part.latency.percentiles_ms["99"] or 0))
+        for part in parts
+    ]
+    assert found == [
+        ("quick", 1_000, {"in_time": 999, "late": 0, "refused": 1}, 10),
+        ("slow", 1_000, {"in_time": 0, "late": 999, "refused": 1}, 200),
+    ]
+
+
+def test_no_p99_of_a_model_is_claimed_from_fewer_than_459_answers() -> None:
+    recording = recording_of(np.arange(917) / 100, 0.01)
+    parts = model_parts(recording, 100, ("a", "b"), np.arange(917) % 2)
+    assert [part.latency.percentiles_ms["99"] for part in parts] == [pytest.approx(10), None]
+
+
+def test_the_parts_of_several_processes_keep_which_request_each_was() -> None:
+    whole = recording_of(np.arange(10) / 10, 0.1)
+    parts = [whole.part(slice(1, None, 2)), whole.part(slice(0, None, 2))]
+    assert merged(parts).choice.tolist() == list(range(10))
