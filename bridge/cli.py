@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,9 +23,14 @@ from bridge.logs import configure_logs
 from bridge.queue_check import UnsafeQueueError, check_queue, without_password
 from bridge.readiness import notify_ready, ready_fd
 
+if TYPE_CHECKING:
+    from bridge.plan.question import MeasuredModel
+
 ENV_PREFIX = "BATCHBRIDGE_"
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 EXIT_CONFIGURATION = 2
+# One profile may meet a busy moment of the machine: the middle one of so many is used.
+PROFILES = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Until a command has put its own in place: there is nothing to drain yet.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    commands = {"serve": _serve, "gateway": _gateway, "worker": _worker}
+    commands = {"serve": _serve, "gateway": _gateway, "worker": _worker, "plan": _plan}
     return commands[options.command](options)
 
 
@@ -55,12 +61,16 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     serve = add_command("serve", help="everything on this machine, with a queue of its own")
     gateway = add_command("gateway", help="one gateway: HTTP in, frames to the queue")
     worker = add_command("worker", help="one worker: frames from the queue, models run")
+    plan = add_command("plan", help="what a model needs to keep a latency target at a rate")
     add = _Adder(environment)
+    _add_plan(add, plan)
     # Known here for the list of commands only: its words go to the load tester as they are.
     commands.add_parser("loadtest", help="ask an HTTP model server an honest question")
     for command in (serve, worker):
         add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
         add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
+        add(command, "batch-fill", 1.0, "up to which share of a batch the batch lane fills it")
+        add(command, "batch-floor", 0.02, "share of the run time that the batch lane always gets")
     for command in (serve, gateway):
         add(command, "host", "127.0.0.1", "address to listen on")
     add(serve, "port", 8080, "port to listen on")
@@ -73,7 +83,25 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for command in (serve, gateway, worker):
         add.flag(command, "allow-open-redis", "accept a TCP server without a password")
     add.flag(gateway, "share-port", "let other gateways listen on the same port (SO_REUSEPORT)")
+    add.flag(gateway, "no-express", "answer plain inference requests like all others: slower")
     return parser
+
+
+def _add_plan(add: _Adder, plan: argparse.ArgumentParser) -> None:
+    plan.add_argument(
+        "model", metavar="MODEL", help="a model of --models or --url, or model@version"
+    )
+    add(plan, "rate", 0.0, "online single-row requests per second (required)")
+    add(plan, "cv", 1.0, "coefficient of variation of the gaps between requests; 1: Poisson")
+    add(plan, "latency-target-ms", "", "p99 that is wanted; none: the contract's")
+    add(plan, "batch-rows-per-hour", 0.0, "rows that the batch lane has to score")
+    add(plan, "workers-max", 10_000, "the most workers there can be")
+    add(plan, "models", Path("models"), "folder of <model>/<version>/model.onnx, measured here")
+    add(plan, "url", "", "a running system that has measured the model, in place of --models")
+    add(plan, "threads", 1, "ONNX Runtime's threads per worker")
+    add(plan, "json", "", "also write the plan to this file")
+    add.flag(plan, "verify", "start it as far as the cores go, and measure it")
+    add(plan, "seconds", 10.0, "of each measured rate, with --verify")
 
 
 class _Adder:
@@ -115,6 +143,8 @@ def _serve(options: argparse.Namespace) -> int:
             gateways=options.gateways,
             workers=options.workers,
             threads=options.threads,
+            batch_fill=options.batch_fill,
+            batch_floor=options.batch_floor,
             redis_url=options.redis,
             allow_open_redis=options.allow_open_redis,
         )
@@ -139,6 +169,7 @@ def _gateway(options: argparse.Namespace) -> int:
             redis_url=options.redis,
             is_port_shared=options.share_port,
             metrics_dir=os.environ.get(METRICS_DIR_VARIABLE),
+            has_express_lane=not options.no_express,
         )
     except SettingsError as error:
         return _refused(error)
@@ -173,6 +204,8 @@ def _worker(options: argparse.Namespace) -> int:
             models=options.models,
             redis_url=options.redis,
             threads=options.threads or usable_cores(),
+            batch_fill=options.batch_fill,
+            batch_floor=options.batch_floor,
         )
         run_worker(settings, on_ready)
     except (SettingsError, LoadError) as error:
@@ -180,6 +213,54 @@ def _worker(options: argparse.Namespace) -> int:
     except WorkerFailedError:
         return 1
     return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from bridge.plan.command import PlanOptions, run_plan
+
+    return run_plan(
+        PlanOptions(
+            model=options.model,
+            rate=options.rate,
+            cv=options.cv,
+            latency_target_ms=options.latency_target_ms,
+            batch_rows_per_hour=options.batch_rows_per_hour,
+            workers_max=options.workers_max,
+            models=options.models,
+            url=options.url,
+            threads=options.threads,
+            cores=usable_cores(),
+            json=options.json,
+            verify=options.verify,
+            seconds=options.seconds,
+        ),
+        _profile,
+    )
+
+
+def _profile(models: Path, threads: int) -> MeasuredModel:
+    """Load the only model under `models` as a worker would, and return what its profile says."""
+    from bridge.plan.errors import PlanError
+    from bridge.plan.question import MeasuredModel
+    from workers.loading import LoadError, load_models
+
+    try:
+        loaded = [load_models(models, threads)[0] for _ in range(PROFILES)]
+    except LoadError as error:
+        raise PlanError(f"MODEL: {error}") from error
+    if not loaded[0].has_answered:
+        raise PlanError("MODEL: it does not answer made-up rows, so it cannot be timed here")
+    services = [one.fit.estimate() for one in loaded]
+    rows = loaded[0].bounds.rows(services[0])
+    contract = loaded[0].model.contract
+    return MeasuredModel(
+        name=contract.name,
+        version=contract.version,
+        service=sorted(services, key=lambda service: service.typical_s(rows))[PROFILES // 2],
+        target_s=contract.serving.latency_target_s,
+        rows_cap=loaded[0].model.rows_max,
+        source=f"profiled on this machine with {threads} ONNX Runtime threads",
+    )
 
 
 def _loadtest(words: Sequence[str]) -> int:

@@ -44,6 +44,8 @@ class ServeSettings:
     threads: int
     redis_url: str
     allow_open_redis: bool
+    batch_fill: float = 1.0
+    batch_floor: float = 0.02
 
     def __post_init__(self) -> None:
         """Check each setting.
@@ -61,8 +63,16 @@ class ServeSettings:
             raise SettingsError(f"port: {self.port} is not between 1 and 65535")
         if self.threads < 0:
             raise SettingsError(f"threads: {self.threads} is below 0")
+        if not 0 < self.batch_fill <= 1:
+            raise SettingsError(f"batch-fill: {self.batch_fill} is not above 0 and at most 1")
+        if not 0 <= self.batch_floor < 1:
+            raise SettingsError(f"batch-floor: {self.batch_floor} is not from 0 to below 1")
         if not self.host:
             raise SettingsError("host: is empty")
+
+    def lane_words(self) -> list[str]:
+        """Return the workers' options on what the batch lane gets."""
+        return ["--batch-fill", str(self.batch_fill), "--batch-floor", str(self.batch_floor)]
 
     def threads_per_worker(self) -> int:
         """Return ONNX Runtime's threads: the cores that gateways leave, shared by the workers."""
@@ -120,6 +130,7 @@ def _gateways(settings: ServeSettings, environment: Mapping[str, str]) -> list[C
 def _workers(settings: ServeSettings, environment: Mapping[str, str]) -> list[ChildSpec]:
     threads = str(settings.threads_per_worker())
     words = ["worker", "--models", str(settings.models), "--threads", threads]
+    words += settings.lane_words()
     return [
         _child(f"worker-{number}", words, environment, _STOP_WORKERS)
         for number in range(settings.workers)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ LEAKS = re.compile(
     rb"|orjson|numpy|aiohttp|[a-z]Error\b|bb:|\x1b|\xe2\x80"
 )
 ERROR_BYTES_MAX = 512
+_PASSING = re.compile(
+    r"^(Date:|X-Request-Id:|Server-Timing:|Retry-After:|retry-after-ms:) .*", re.M
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    head: str = ""
+
+    @property
+    def lasting(self) -> tuple[str, bytes]:
+        """Head and body byte for byte, without what differs from one answer to the next."""
+        request_id = self.headers.get("x-request-id", "")
+        body = self.body.replace(request_id.encode(), b"<id>") if request_id else self.body
+        return _PASSING.sub(r"\1 <differs>", self.head), body
 
     @property
     def document(self) -> Any:
@@ -84,7 +95,8 @@ class Connection:
         status_line, *lines = head.decode("latin-1").split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in map(_parted, lines)}
         length = 0 if to_head else int(headers.get("content-length", 0))
-        return Answer(int(status_line.split()[1]), headers, await self._reader.readexactly(length))
+        body = await self._reader.readexactly(length)
+        return Answer(int(status_line.split()[1]), headers, body, head.decode("latin-1"))
 
     async def answers(self) -> list[Answer]:
         """Return every response until the server closes the connection."""
@@ -95,8 +107,10 @@ class Connection:
 
     def end_sending(self) -> None:
         """Say that nothing more will come."""
-        if not self.writer.transport.is_closing():
-            self.writer.write_eof()
+        # The server may have closed the connection without our having read that yet.
+        with suppress(OSError):
+            if not self.writer.transport.is_closing():
+                self.writer.write_eof()
 
     async def bytes_left(self) -> int:
         """Return how many bytes still come until the connection ends, in whatever way."""

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bridge.contract.model import contract_digest, encode_contract
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire import keys
 from bridge.wire.clock import MICROSECONDS, ServerClock
 from bridge.wire.frame import Heartbeat, ServedModel, encode_frame
@@ -24,6 +25,7 @@ from workers.connection import Connector
 from workers.leases import Leases
 from workers.reader import make_groups
 from workers.runner import Runner, ServedVersion
+from workers.stream import streams_of
 from workers.tally import NOTHING_COUNTED, Counts
 
 log = structlog.get_logger(__name__)
@@ -62,6 +64,7 @@ class Beat:
             key: encode_contract(version.model.contract) for key, version in versions.items()
         }
         self._digests = {key: contract_digest(data) for key, data in self._contracts.items()}
+        self._streams = streams_of(versions)
         self._published_s = -CONTRACTS_EVERY_S
         self._leaving = False
         self._is_first = True
@@ -110,8 +113,8 @@ class Beat:
         if len(pipeline):
             pipeline.execute(raise_on_error=False)
         if not self._leaving:
-            for model_key, entries in abandoned.items():
-                self._leases.reclaim(client, model_key, entries)
+            for stream, entries in abandoned.items():
+                self._leases.reclaim(client, stream, entries)
         if self._is_first:
             self._is_first = False
             self._on_first()
@@ -120,16 +123,17 @@ class Beat:
         make_groups(client, self._contracts)
         for key, data in self._contracts.items():
             client.set(keys.contract_key(key), data, ex=CONTRACT_TTL_S)
-            self._leases.forget_consumers(client, key)
+        for stream in self._streams:
+            self._leases.forget_consumers(client, stream)
 
-    def _look(self, client: Redis) -> tuple[list[bytes], dict[str, list[Any]]]:
-        """Return the live gateways, and by model the entries that nobody renews."""
+    def _look(self, client: Redis) -> tuple[list[bytes], dict[ModelLane, list[Any]]]:
+        """Return the live gateways, and by stream the entries that nobody renews."""
         pipeline = client.pipeline(transaction=False)
         pipeline.time()
         oldest_s = self._clock.server_us(time.monotonic()) / MICROSECONDS - GATEWAY_SILENT_S_MAX
         pipeline.zrangebyscore(keys.GATEWAYS_KEY, oldest_s, "+inf")
-        for key in self._versions:
-            self._leases.add_search(pipeline, key)
+        for stream in self._streams:
+            self._leases.add_search(pipeline, stream)
         pipeline.exists(*(keys.contract_key(key) for key in self._versions))
         self._leases.add_renewals(pipeline)
         sent_s = time.monotonic()
@@ -140,12 +144,14 @@ class Beat:
         seconds, microseconds = time_reply
         server_us = int(seconds) * MICROSECONDS + int(microseconds)
         self._clock.observe(sent_s, time.monotonic(), server_us)
-        if rest[len(self._versions)] != len(self._versions):
+        if rest[len(self._streams)] != len(self._versions):
             # The queue has lost them (it came back empty): gateways that start now need them.
             self._published_s = -CONTRACTS_EVERY_S
             self._now.set()
-        pending = zip(self._versions, rest, strict=False)
-        return gateways, {key: found for key, found in pending if isinstance(found, list) and found}
+        pending = zip(self._streams, rest, strict=False)
+        return gateways, {
+            stream: found for stream, found in pending if isinstance(found, list) and found
+        }
 
     def _heartbeat(self, counts: Counts) -> Heartbeat:
         return Heartbeat(
@@ -155,6 +161,8 @@ class Beat:
             stalled_s=self._runner.stalled_s(),
             reclaimed=counts.reclaimed,
             dead_lettered=counts.dead_lettered,
+            busy_us=counts.busy_us,
+            gap_us=counts.gap_us,
             models=[
                 ServedModel(key, self._digests[key], version.report)
                 for key, version in self._versions.items()

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bridge.wire.frame import ResultStatus
 from workers.hand import Slice, joined
-from workers.model import BadOutput, Model, RowsFailed
+from workers.model import BadOutput, RowsFailed
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Runnable(Protocol):
+    """What runs a batch: `workers.model.Model`."""
+
+    @property
+    def needs_own_arrays(self) -> bool:
+        """Whether the inputs must be writable."""
+
+    def run(self, inputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """Return the outputs of `rows` rows; raises as `Model.run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Run:
 
 
 def run_isolated(
-    model: Model, slices: list[Slice], is_late: Callable[[Slice], bool]
+    model: Runnable, slices: list[Slice], is_late: Callable[[Slice], bool]
 ) -> Iterator[Run]:
     """Run slices together; if the model raises, by halves, until the failing requests stand alone.
 

@@ -9,9 +9,11 @@ from typing import Any
 import structlog
 from redis import Redis
 
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire import keys
+from workers.frame_taker import FrameTaker
 from workers.hand import Hand, TakenFrame
-from workers.reader import FrameTaker
+from workers.stream import stream_key
 from workers.tally import Tally
 
 log = structlog.get_logger(__name__)
@@ -36,10 +38,10 @@ class Leases:
         self.tally = tally
         self._lease_ms = int(lease_s * 1000)
 
-    def add_search(self, pipeline: Any, model_key: str) -> None:
+    def add_search(self, pipeline: Any, stream: ModelLane) -> None:
         """Add the command whose reply lists the frames that nobody renews."""
         pipeline.xpending_range(
-            keys.online_key(model_key),
+            stream_key(stream),
             keys.GROUP,
             "-",
             "+",
@@ -50,41 +52,45 @@ class Leases:
     def add_renewals(self, pipeline: Any) -> None:
         """Add the commands that renew what is in hand."""
         renewed: list[TakenFrame] = self._hand.frames_to_renew(time.monotonic())
-        by_model: dict[str, list[bytes]] = {}
+        by_stream: dict[ModelLane, list[bytes]] = {}
         for taken in renewed:
-            by_model.setdefault(taken.model_key, []).append(taken.entry_id)
-        for model_key, entry_ids in by_model.items():
-            pipeline.xclaim(
-                keys.online_key(model_key), keys.GROUP, self._worker, 0, entry_ids, justid=True
-            )
+            by_stream.setdefault(taken.stream, []).append(taken.entry_id)
+        for stream, entry_ids in by_stream.items():
+            pipeline.xclaim(stream_key(stream), keys.GROUP, self._worker, 0, entry_ids, justid=True)
 
-    def reclaim(self, client: Redis, model_key: str, entries: Iterable[Any]) -> None:
+    def reclaim(self, client: Redis, stream: ModelLane, entries: Iterable[Any]) -> None:
         """Take over the frames that a search has found, unless they are in hand already."""
         for pending in entries:
             entry_id, deliveries = pending["message_id"], int(pending["times_delivered"])
-            if self._hand.holds(model_key, entry_id):
+            if self._hand.holds(stream, entry_id):
                 continue
             is_suspect = RUNS_ALONE_AFTER <= deliveries < DEAD_AFTER
             if is_suspect and self._hand.holds_suspect():
                 continue  # one at a time: the next death must tell which of them it was
             claimed: Any = client.xclaim(
-                keys.online_key(model_key), keys.GROUP, self._worker, self._lease_ms, [entry_id]
+                stream_key(stream), keys.GROUP, self._worker, self._lease_ms, [entry_id]
             )
             if not claimed:
                 continue  # another worker was quicker
-            log.warning("reclaimed", model=model_key, entry=entry_id.decode(), count=deliveries)
+            log.warning(
+                "reclaimed",
+                model=stream.model_key,
+                lane=stream.lane,
+                entry=entry_id.decode(),
+                count=deliveries,
+            )
             self.tally.add_reclaimed()
             if deliveries < DEAD_AFTER:
-                self._hand.put(self._taker.take(model_key, claimed, is_suspect))
+                self._hand.put(self._taker.take(stream, claimed, is_suspect))
                 continue
             for claimed_id, fields in claimed:
                 data = (fields or {}).get(keys.FRAME_FIELD, b"")
                 reason = f"in the hands of {deliveries} workers that died or went silent"
-                self._taker.bury(model_key, claimed_id, data, reason)
+                self._taker.bury(stream, claimed_id, data, reason)
 
-    def forget_consumers(self, client: Redis, model_key: str) -> None:
+    def forget_consumers(self, client: Redis, stream: ModelLane) -> None:
         """Remove the names of workers long gone; never one that still holds an entry."""
-        key = keys.online_key(model_key)
+        key = stream_key(stream)
         consumers: Any = client.xinfo_consumers(key, keys.GROUP)
         for consumer in consumers:
             if consumer["pending"] == 0 and consumer["idle"] > CONSUMER_FORGOTTEN_MS:

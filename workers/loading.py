@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from bridge.contract.declaration import Declaration, DeclarationError, parse_declaration
-from bridge.contract.example import example_rows
 from bridge.contract.model import ModelContract
 from bridge.contract.repository import (
     CONTRACT_FILE,
@@ -20,17 +18,18 @@ from bridge.contract.repository import (
     digest,
     scan,
 )
+from bridge.scheduling.batch_choice import BatchBounds
 from bridge.scheduling.service_time import ServiceTimeFit
 from workers.graph import UnsafeGraphError, check_graph
 from workers.model import BadOutput, Model, ModelError
 from workers.pipeline import Pipeline, PipelineError, load_pipeline
 from workers.session import Session, SessionError
+from workers.warm_up import warm_up
 
 log = structlog.get_logger(__name__)
 
-PROFILE_ROWS = (256, 64, 8, 1)
-PROFILE_RUNS = 3
-PROFILE_S_MAX = 2.0
+# From the gateway to the worker and back, without the run: p99 under load.
+OVERHEAD_S = 0.004
 
 
 class LoadError(Exception):
@@ -39,10 +38,11 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model with what its profile at load measured."""
+    """A model with what its profile at load measured, and the bounds on its batches."""
 
     model: Model
     fit: ServiceTimeFit
+    bounds: BatchBounds
     has_answered: bool
 
 
@@ -69,9 +69,9 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
         raise LoadError(f"{folder.path}: {CONTRACT_FILE}: {error}") from error
     except (RepositoryError, UnsafeGraphError, SessionError, PipelineError) as error:
         raise LoadError(f"{folder.path}: {error}") from error
-    fit, has_answered = ServiceTimeFit(), True
+    fit, bounds, has_answered = ServiceTimeFit(), _bounds(model), True
     try:
-        _profile(model, fit)
+        warm_up(model, fit, bounds)
     except BadOutput as error:
         raise LoadError(f"{folder.path}: {error}") from error
     except ModelError as error:
@@ -79,7 +79,12 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
         reason = f"{error}: {error.__cause__}"[:200]
         log.warning("profile_failed", model=folder.key, reason=reason)
         has_answered = False
-    return LoadedModel(model, fit, has_answered)
+    return LoadedModel(model, fit, bounds, has_answered)
+
+
+def _bounds(model: Model) -> BatchBounds:
+    target_s = model.contract.serving.latency_target_s
+    return BatchBounds(target_s=target_s, overhead_s=OVERHEAD_S, rows_cap=model.rows_max)
 
 
 def _model(folder: VersionFolder, threads: int) -> Model:
@@ -125,22 +130,3 @@ def _contract(
         model_sha256=digest(folder),
         description=declaration.description,
     )
-
-
-def _profile(model: Model, fit: ServiceTimeFit) -> None:
-    """Run made-up rows, largest batch first so that the arena grows once, and time the runs."""
-    cap = model.contract.serving.max_batch_rows or PROFILE_ROWS[0]
-    if model.fixed_rows is not None:
-        cap = min(cap, model.fixed_rows)
-    sizes = sorted({min(rows, cap) for rows in PROFILE_ROWS}, reverse=True)
-    ends_s = time.perf_counter() + PROFILE_S_MAX
-    for rows in sizes:
-        inputs = {spec.name: example_rows(spec, rows) for spec in model.contract.inputs}
-        model.run(inputs, rows)
-        for _ in range(PROFILE_RUNS):
-            started_s = time.perf_counter()
-            model.run(inputs, rows)
-            finished_s = time.perf_counter()
-            fit.observe(rows, finished_s - started_s)
-            if finished_s > ends_s:
-                break

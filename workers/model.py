@@ -48,6 +48,12 @@ class Model:
         return None if self._session is None else self._session.signature.fixed_rows
 
     @property
+    def rows_max(self) -> int | None:
+        """The most rows that one run may hold, by the contract and the graph; None if any."""
+        bounds = (self.contract.serving.max_batch_rows, self.fixed_rows)
+        return min((rows for rows in bounds if rows is not None), default=None)
+
+    @property
     def needs_own_arrays(self) -> bool:
         """Whether the inputs must be writable: a batch script may change them in place."""
         return self._pipeline != Pipeline()

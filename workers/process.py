@@ -11,14 +11,17 @@ from queue import SimpleQueue
 import structlog
 
 from bridge.wire.clock import ServerClock
+from workers.answers import Answers
 from workers.beat import Beat
 from workers.cancellations import Cancellations
 from workers.connection import Connector
+from workers.frame_taker import FrameTaker
+from workers.gateway_loads import GatewayLoads
 from workers.hand import Hand
 from workers.leases import Leases
 from workers.loading import load_models
-from workers.reader import FrameTaker, Reader
-from workers.runner import Runner, ServedVersion
+from workers.reader import Reader
+from workers.runner import Runner, ServedVersion, served_versions
 from workers.settings import WorkerSettings
 from workers.tally import Tally
 from workers.writer import Writer
@@ -68,12 +71,17 @@ class Worker:
         clock = ServerClock()
         tally = Tally()
         url = settings.redis_url
-        self._hand = Hand({key: v.pace for key, v in versions.items()}, settings.lease_s)
+        loads = GatewayLoads()
+        paces = {key: version.pace for key, version in versions.items()}
+        self._hand = Hand(paces, settings.lease_s, settings.lane_shares)
         self._writer = Writer(Connector(url, "writer"))
         inputs = {key: version.model.contract.inputs for key, version in versions.items()}
         taker = FrameTaker(inputs, self._writer, tally, clock)
-        self._reader = Reader(self.name, Connector(url, "reader"), self._hand, taker, self._writer)
-        self._runner = Runner(self.name, versions, self._hand, self._reader, self._writer, clock)
+        self._reader = Reader(
+            self.name, Connector(url, "reader"), self._hand, taker, self._writer, loads
+        )
+        answers = Answers(self.name, self._hand, self._writer, loads)
+        self._runner = Runner(versions, self._hand, self._reader, answers, tally, clock)
         self._beat = Beat(
             self.name,
             Connector(url, "beat"),
@@ -142,7 +150,7 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     loaded = load_models(settings.models, settings.threads)
-    versions = {item.model.contract.key: ServedVersion(item) for item in loaded}
+    versions = served_versions(loaded)
     worker = Worker(settings, versions, stop, on_ready)
     log.info("loaded", worker=worker.name, models=list(versions))
     worker.run()

@@ -12,15 +12,15 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from bridge.contract.model import TensorSpec
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire import keys
-from bridge.wire.block import from_block
-from bridge.wire.clock import ServerClock
-from bridge.wire.frame import MalformedFrame, RequestFrame, Tensor, WireError, decode_request
 from workers.connection import Connector
-from workers.hand import Hand, TakenFrame
-from workers.tally import Tally
-from workers.writer import DeadFrame, Finished, Unblock, Writer
+from workers.frame_taker import FrameTaker
+from workers.gateway_loads import GatewayLoads
+from workers.hand import Hand
+from workers.intake import Intake
+from workers.stream import stream_key, streams_of
+from workers.writer import Finished, Unblock, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -35,110 +35,46 @@ LEAVE_S_MAX = 10.0
 LEAVING_TTL_S = 60
 # A worker that has read, claimed or renewed something within this time takes what comes.
 READS_WITHIN_MS = 2_500
-READ_FRAMES_MAX = 128
 GROUPS_RETRY_S = 1.0
-# Weight of the last read in the running mean of rows per frame.
-MEAN_WEIGHT = 0.25
-# A model had frames "just now" for so long.
-ACTIVE_S = 1.0
-
-
-class FrameTaker:
-    """Turns stream entries into frames in hand, and junk into dead letters."""
-
-    def __init__(
-        self,
-        inputs: Mapping[str, tuple[TensorSpec, ...]],
-        writer: Writer,
-        tally: Tally,
-        clock: ServerClock,
-    ) -> None:
-        """`inputs`: what each model version takes, in order."""
-        self._inputs = inputs
-        self._writer = writer
-        self._tally = tally
-        self._clock = clock
-
-    @property
-    def model_keys(self) -> list[str]:
-        """The model versions served."""
-        return list(self._inputs)
-
-    def take(
-        self,
-        model_key: str,
-        entries: Iterable[tuple[bytes, Mapping[bytes, bytes] | None]],
-        runs_alone: bool = False,
-    ) -> list[TakenFrame]:
-        """Return the frames among stream entries; the rest is dead-lettered, once."""
-        now_s = time.monotonic()
-        taken = []
-        for entry_id, fields in entries:
-            if fields is None:
-                continue  # deleted meanwhile: whoever had it has finished it
-            data = fields.get(keys.FRAME_FIELD, b"")
-            try:
-                taken.append(self._frame(model_key, entry_id, data, now_s, runs_alone))
-            except WireError as error:
-                self.bury(model_key, entry_id, data, str(error))
-        return taken
-
-    def bury(self, model_key: str, entry_id: bytes, data: bytes, reason: str) -> None:
-        """Give an entry up: to the dead letters, then acknowledged."""
-        log.warning("dead_letter", model=model_key, entry=entry_id.decode(), reason=reason[:200])
-        self._tally.add_dead_letter()
-        dead = DeadFrame(model_key, entry_id, data, reason[:500])
-        self._writer.put(Finished([], [(model_key, entry_id)], dead))
-
-    def _frame(
-        self, model_key: str, entry_id: bytes, data: bytes, now_s: float, runs_alone: bool
-    ) -> TakenFrame:
-        frame = decode_request(data)
-        return TakenFrame(
-            model_key=model_key,
-            entry_id=entry_id,
-            frame=frame,
-            arrays=self._arrays(model_key, frame),
-            taken_us=self._clock.server_us(now_s),
-            renewed_s=now_s,
-            runs_alone=runs_alone,
-        )
-
-    def _arrays(self, model_key: str, frame: RequestFrame) -> dict[str, Any]:
-        specs = self._inputs[model_key]
-        # Datatypes and shapes too: joined with others of its batch, a block of another datatype
-        # would turn all their rows into that datatype.
-        if len(frame.tensors) != len(specs) or not all(map(_fits, frame.tensors, specs)):
-            raise MalformedFrame("the frame's tensors are not the model's inputs")
-        rows = sum(entry.rows for entry in frame.requests)
-        return {tensor.name: from_block(tensor, rows) for tensor in frame.tensors}
 
 
 class Reader:
-    """One thread: reads while the hand is hungry, until told to leave."""
+    """One thread: reads while the hand is hungry, until told to leave.
+
+    In the steady state one blocking command waits for both lanes of all models. While a batch
+    lane is in use it is read with a count of its own, behind the online lanes: COUNT is per
+    stream, and one number would let a worker hoard the batch lane, or starve the online one.
+    """
 
     def __init__(
-        self, worker: str, connector: Connector, hand: Hand, taker: FrameTaker, writer: Writer
+        self,
+        worker: str,
+        connector: Connector,
+        hand: Hand,
+        taker: FrameTaker,
+        writer: Writer,
+        loads: GatewayLoads,
     ) -> None:
         self._worker = worker
         self._connector = connector
         self._hand = hand
         self._taker = taker
         self._writer = writer
+        self._loads = loads
         self._leaving = threading.Event()
-        self._rows_per_frame: dict[str, float] = {}
-        self._seen_s: dict[str, float] = {}
+        self._streams = {stream_key(lane).encode(): lane for lane in streams_of(taker.model_keys)}
+        self._intake = Intake(self._streams.values(), time.monotonic())
         self._connection_id: int | None = None
-        self._waiting_on: frozenset[str] | None = None
+        self._waiting_on: frozenset[ModelLane] | None = None
         self._groups_made_s = -GROUPS_RETRY_S
 
     def leave(self) -> None:
-        """Let `run` return once the queue is quiet."""
+        """Let `run` return once the queue is quiet; the batch lane is left to others."""
         self._leaving.set()
         self._connector.wake()
 
     def notice_hungry(self, model_key: str) -> None:
-        """End a blocking read that waits on other models only; called by the runner."""
+        """End a blocking read that waits on others only; called by the runner after a take."""
         connection_id = self._connection_id
         if connection_id is not None and self._leaves_out(model_key):
             unblock = Unblock(connection_id, partial(self._leaves_out, model_key))
@@ -159,7 +95,7 @@ class Reader:
             is_last = self._leaving.is_set()
             if is_last and self._others_stay(client):
                 return
-            if not self._read(client, wanted) and is_last:
+            if not self._read(client) and is_last:
                 return
 
     def _others_stay(self, client: Redis) -> bool:
@@ -182,12 +118,12 @@ class Reader:
         except (RedisError, OSError):
             return False  # the read that follows meets the same trouble and deals with it
 
-    def _read(self, client: Redis, wanted: dict[str, int]) -> bool:
-        """Take frames of the models wanted; return whether there were any."""
+    def _read(self, client: Redis) -> bool:
+        """Take frames of the lanes wanted; return whether there were any."""
         try:
             if self._connection_id is None:
                 self._connection_id = int(client.client_id())
-            reply = self._read_streams(client, wanted)
+            reply = self._look(client) or self._wait(client)
         except ResponseError as error:
             self._on_refused(client, error)
             return False
@@ -197,55 +133,77 @@ class Reader:
             return False
         finally:
             self._waiting_on = None
-        for stream, entries in reply:
-            model_key = _model_key(stream)
-            frames = self._taker.take(model_key, entries)
-            self._learn(model_key, frames)
-            self._hand.put(frames)
-        return bool(reply)
+        refused = [item for item in reply if isinstance(item, ResponseError)]
+        brought = [item for item in reply if not isinstance(item, ResponseError)]
+        for key, entries in brought:
+            self._put(self._streams[key], entries)
+        if refused:
+            self._on_refused(client, refused[0])
+        return bool(brought)
+
+    def _put(self, lane: ModelLane, entries: Iterable[Any]) -> None:
+        frames, now_s = self._taker.take(lane, entries), time.monotonic()
+        self._intake.learn(lane, frames, now_s)
+        if lane.lane == "online":
+            for taken in frames:
+                rows, gateway = taken.frame.in_flight_rows, taken.frame.gateway
+                self._loads.hear(lane.model_key, gateway, rows, now_s)
+        self._hand.put(frames)
+
+    def _wanted(self) -> dict[ModelLane, int]:
+        wanted = self._hand.rows_wanted()
+        if self._leaving.is_set():
+            return {lane: rows for lane, rows in wanted.items() if lane.lane == "online"}
+        return wanted
 
     def _leaves_out(self, model_key: str) -> bool:
-        """Return whether a read is under way that does not wait on this model."""
+        """Return whether a read is under way that does not wait on a lane that is wanted now."""
         waiting_on = self._waiting_on
-        return waiting_on is not None and model_key not in waiting_on
+        if waiting_on is None:
+            return False
+        wanted = self._wanted()
+        return any(lane.model_key == model_key for lane in wanted.keys() - waiting_on)
 
-    def _read_streams(self, client: Redis, wanted: dict[str, int]) -> list[Any]:
-        self._waiting_on = frozenset(wanted)
+    def _look(self, client: Redis) -> list[Any]:
+        """Read what is there, each lane with its own count, while a batch lane is in use."""
+        wanted, now_s = self._wanted(), time.monotonic()
+        self._intake.leaves_out(wanted, now_s)
+        batch = {lane: rows for lane, rows in wanted.items() if lane.lane == "batch"}
+        if not any(self._intake.is_in_use(lane, now_s) for lane in batch):
+            return []
+        online = {lane: rows for lane, rows in wanted.items() if lane.lane == "online"}
+        pipeline = client.pipeline(transaction=False)
+        for lanes in (online, batch):
+            if lanes:
+                self._add_read(pipeline, lanes, None)
+        # One lane's trouble must not lose what the other lane has brought.
+        return [
+            item
+            for reply in pipeline.execute(raise_on_error=False)
+            for item in ([reply] if isinstance(reply, ResponseError) else _items(reply))
+        ]
+
+    def _wait(self, client: Redis) -> list[Any]:
+        """Wait for frames of the lanes wanted."""
+        self._waiting_on = frozenset(self._wanted())
         # Asked again now that the runner gives notice: it may have taken a batch in between.
-        wanted = self._hand.rows_wanted()
+        wanted = self._wanted()
         self._waiting_on = frozenset(wanted)
-        is_partial = bool(self._rows_per_frame.keys() - wanted.keys())
+        if not wanted:
+            return []
+        is_partial = self._intake.leaves_out(wanted, time.monotonic())
         block_ms = PARTIAL_BLOCK_MS if is_partial else BLOCK_MS
-        reply: Any = client.xreadgroup(
+        block_ms = QUIET_MS if self._leaving.is_set() else block_ms
+        return _items(self._add_read(client, wanted, block_ms))
+
+    def _add_read(self, client: Redis, lanes: Mapping[ModelLane, int], block_ms: int | None) -> Any:
+        return client.xreadgroup(
             keys.GROUP,
             self._worker,
-            {keys.online_key(model_key): ">" for model_key in wanted},
-            count=self._count(wanted),
-            block=QUIET_MS if self._leaving.is_set() else block_ms,
+            {stream_key(lane): ">" for lane in lanes},
+            count=self._intake.count(lanes, time.monotonic()),
+            block=block_ms,
         )
-        return list(reply.items() if isinstance(reply, dict) else reply or [])
-
-    def _count(self, wanted: dict[str, int]) -> int:
-        """Frames to take from each stream.
-
-        COUNT is per stream, so it is the least that any may take among the models that had frames
-        just now; an idle model with small batches must not slow the others down.
-        """
-        oldest_s = time.monotonic() - ACTIVE_S
-        counts = [
-            rows / self._rows_per_frame[key]
-            for key, rows in wanted.items()
-            if self._seen_s.get(key, 0.0) > oldest_s
-        ]
-        return max(1, min(READ_FRAMES_MAX, int(min(counts, default=READ_FRAMES_MAX))))
-
-    def _learn(self, model_key: str, frames: list[TakenFrame]) -> None:
-        if frames:  # and not only junk, from which nothing is learned
-            self._seen_s[model_key] = time.monotonic()
-        for taken in frames:
-            rows = sum(entry.rows for entry in taken.frame.requests)
-            mean = self._rows_per_frame.get(model_key, float(rows))
-            self._rows_per_frame[model_key] = mean + MEAN_WEIGHT * (rows - mean)
 
     def _on_refused(self, client: Redis, error: ResponseError) -> None:
         """Make the groups again where the server has lost them, at most once a second."""
@@ -262,24 +220,14 @@ class Reader:
 
 def make_groups(client: Redis, model_keys: Iterable[str]) -> None:
     """Make the consumer groups that are missing; they begin at the first entry of a stream."""
-    for model_key in model_keys:
+    for stream in streams_of(model_keys):
         try:
-            client.xgroup_create(keys.online_key(model_key), keys.GROUP, id="0", mkstream=True)
+            client.xgroup_create(stream_key(stream), keys.GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
 
-def _fits(tensor: Tensor, spec: TensorSpec) -> bool:
-    """Whether a block is of the kind that the model takes: name, datatype, shape of a row."""
-    if (tensor.name, tensor.datatype) != (spec.name, spec.datatype):
-        return False
-    wanted = spec.row_shape
-    return len(wanted) == len(tensor.row_shape) and all(
-        size in (-1, given) for size, given in zip(wanted, tensor.row_shape, strict=True)
-    )
-
-
-def _model_key(stream: bytes) -> str:
-    text = stream.decode()
-    return text[text.index("{") + 1 : text.index("}")]
+def _items(reply: Any) -> list[Any]:
+    """The (stream, entries) of a reply, in any version of the protocol."""
+    return list(reply.items() if isinstance(reply, dict) else reply or [])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
 
 from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
@@ -26,14 +28,20 @@ Located = tuple[Slice, int]
 
 
 def result_frames(
-    worker: str, model_key: str, run: Run, report: BatchReport, service: ServiceReport, now_us: int
+    worker: str,
+    model_key: str,
+    run: Run,
+    report: BatchReport,
+    service: ServiceReport,
+    others_rows: Mapping[str, int],
 ) -> list[tuple[str, bytes]]:
     """Return (gateway id, frame) for each gateway that has requests in the run.
 
-    `now_us` is when the run began, on the queue's clock. Only the first frame counts the run. A
-    frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more, its
+    `others_rows`: by gateway, what the others have in flight. Only the first frame counts the run.
+    A frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more, its
     status becomes BAD_OUTPUT.
     """
+    began_us = report.ended_us - report.run_us
     frames: list[tuple[str, bytes]] = []
     loads = [
         (gateway, load)
@@ -47,10 +55,11 @@ def result_frames(
         frame = ResultFrame(
             worker=worker,
             model_key=model_key,
-            results=[_entry(piece, status, now_us) for piece, _ in rows],
+            results=[_entry(piece, status, began_us) for piece, _ in rows],
             tensors=_tensors(run, rows) if status is ResultStatus.OK else [],
-            batch=BatchReport(report.rows, report.run_us, report.counted_here and index == 0),
+            batch=report if index == 0 else replace(report, counted_here=False),
             service=service,
+            others_rows=others_rows.get(gateway, 0),
         )
         frames.append((gateway, encode_frame(frame)))
     return frames
@@ -86,7 +95,7 @@ def _output_bytes(run: Run, piece: Slice, start: int) -> int:
     return sum(block_bytes(array[start:end]) for array in run.outputs.values())
 
 
-def _entry(piece: Slice, status: ResultStatus, now_us: int) -> ResultEntry:
+def _entry(piece: Slice, status: ResultStatus, began_us: int) -> ResultEntry:
     entry, taken_us = piece.entry, piece.taken.taken_us
     return ResultEntry(
         request_id=entry.request_id,
@@ -94,7 +103,7 @@ def _entry(piece: Slice, status: ResultStatus, now_us: int) -> ResultEntry:
         status=status,
         rows=entry.rows,
         queue_us=max(0, taken_us - entry.enqueued_us),
-        batch_us=max(0, now_us - taken_us),
+        batch_us=max(0, began_us - taken_us),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.scheduling.lanes import FILL, FLOOR, LaneShares
+
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message names it and what was expected."""
@@ -16,7 +18,9 @@ class WorkerSettings:
 
     `threads`: ONNX Runtime's intra-op threads. `lease_s`: after so long without a sign of life
     a frame in a worker's hands may be taken over by another. `run_s_max`: a run that lasts longer
-    is hung, and the process ends so that it can be started again.
+    is hung, and the process ends so that it can be started again. `batch_fill`: up to which share
+    of a batch the batch lane fills it; `batch_floor`: the share of the run time that the batch
+    lane gets whatever the online load.
     """
 
     models: Path
@@ -24,6 +28,13 @@ class WorkerSettings:
     threads: int = 1
     lease_s: float = 1.5
     run_s_max: float = 60.0
+    batch_fill: float = FILL
+    batch_floor: float = FLOOR
+
+    @property
+    def lane_shares(self) -> LaneShares:
+        """What the batch lane gets."""
+        return LaneShares(self.batch_fill, self.batch_floor)
 
     def __post_init__(self) -> None:
         """Check each setting.
@@ -37,3 +48,7 @@ class WorkerSettings:
             raise SettingsError(f"threads: {self.threads} is below 1")
         if self.lease_s < 1.0:
             raise SettingsError(f"lease: {self.lease_s} s is below 1 s")
+        if not 0 < self.batch_fill <= 1:
+            raise SettingsError(f"batch-fill: {self.batch_fill} is not above 0 and at most 1")
+        if not 0 <= self.batch_floor < 1:
+            raise SettingsError(f"batch-floor: {self.batch_floor} is not from 0 to below 1")

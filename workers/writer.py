@@ -48,12 +48,20 @@ class Unblock:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Result frames to send, by gateway, and the frames (model key, entry id) to acknowledge."""
+    """Result frames to send, by gateway, and the frames (stream key, entry id) to acknowledge.
+
+    `afterwards`: what the writer's thread does when this has been sent.
+    """
 
     frames: list[tuple[str, bytes]] = field(default_factory=list)
     acknowledged: list[tuple[str, bytes]] = field(default_factory=list)
     dead: DeadFrame | None = None
     unblock: Unblock | None = None
+    afterwards: Callable[[], None] | None = None
+
+
+# Results that the writer makes itself, so that their encoding holds up no run.
+Later = Callable[[], Finished]
 
 
 class Writer:
@@ -61,11 +69,11 @@ class Writer:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._waiting: queue.Queue[Finished | None] = queue.Queue(FINISHED_MAX)
+        self._waiting: queue.Queue[Finished | Later | None] = queue.Queue(FINISHED_MAX)
         self._given_up = threading.Event()
 
-    def put(self, finished: Finished) -> None:
-        """Hand results over; waits while too many are unsent."""
+    def put(self, finished: Finished | Later) -> None:
+        """Hand results over, or what makes them; waits while too many are unsent."""
         self._waiting.put(finished)
 
     def close(self) -> None:
@@ -83,6 +91,9 @@ class Writer:
             gathered, is_last = self._gather()
             if gathered:
                 self._send(gathered)
+            for finished in gathered:
+                if finished.afterwards is not None:
+                    finished.afterwards()
             if is_last:
                 return
 
@@ -91,7 +102,7 @@ class Writer:
         gathered: list[Finished] = []
         item = self._waiting.get()
         while item is not None:
-            gathered.append(item)
+            gathered.append(item if isinstance(item, Finished) else item())
             if len(gathered) == GATHERED_MAX:
                 return gathered, False
             try:
@@ -126,9 +137,9 @@ class Writer:
             if refused:
                 log.warning("results_refused", reason=str(refused[0])[:80])
                 continue
-            for model_key, entry_id in finished.acknowledged:
-                acknowledgements.xack(keys.online_key(model_key), keys.GROUP, entry_id)
-                acknowledgements.xdel(keys.online_key(model_key), entry_id)
+            for stream, entry_id in finished.acknowledged:
+                acknowledgements.xack(stream, keys.GROUP, entry_id)
+                acknowledgements.xdel(stream, entry_id)
         if len(acknowledgements):
             acknowledgements.execute(raise_on_error=False)
 

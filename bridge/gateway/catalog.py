@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from bridge.contract.model import ModelContract
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.dialects.door import Door
+from bridge.gateway.framer import FrameRows
 from bridge.gateway.problem import Problem, ProblemCode
-from bridge.scheduling.admission import Admission, Capacity
+from bridge.scheduling.forecast import Capacity
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.frame import (
     Heartbeat,
@@ -45,17 +46,18 @@ class WorkerView:
         service = self.services.get(model_key)
         if service is None or not self.is_alive(now_s):
             return False
-        return self.stalled_s <= max(STALLED_S_MIN, STALL_RUNS * _full_run_s(service))
+        return self.stalled_s <= max(
+            STALLED_S_MIN, STALL_RUNS * _run_s(service, service.batch_rows)
+        )
 
 
 @dataclass(slots=True)
 class ModelVersion:
-    """One model version: its contract compiled into a door, and its admission."""
+    """One model version: its contract, compiled into a door."""
 
     contract: ModelContract
     digest: str
     door: Door
-    admission: Admission = field(default_factory=Admission)
     served_s: float = 0.0
 
 
@@ -70,10 +72,13 @@ class Catalog:
         self._workers: dict[str, WorkerView] = {}
         self._versions: dict[str, ModelVersion] = {}
         self._by_model: dict[str, list[str]] = {}
-        self.gateways = 1
+        # What serves a model version, and until when that is sure unless something is heard.
+        self._capacities: dict[str, tuple[Capacity | None, float]] = {}
+        self._gateways = 1
 
     def observe(self, heartbeat: Heartbeat, now_s: float) -> list[ServedModel]:
         """Take in a heartbeat; return the models whose contract is unknown or has changed."""
+        self._capacities.clear()
         services = {model.model_key: model.service for model in heartbeat.models}
         self._workers[heartbeat.worker] = WorkerView(
             now_s, heartbeat.stalled_s, heartbeat.leaving, services
@@ -92,10 +97,13 @@ class Catalog:
     ) -> None:
         """Take in the model of time that came with a result frame."""
         view = self._workers.get(worker)
-        if view is not None:
-            view.heard_s = now_s
-            view.stalled_s = 0.0
-            view.services[model_key] = service
+        if view is None:
+            return
+        if not view.serves(model_key, now_s) or view.services[model_key] != service:
+            self._capacities.pop(model_key, None)
+        view.heard_s = now_s
+        view.stalled_s = 0.0
+        view.services[model_key] = service
 
     def fits(self, frame: ResultFrame) -> bool:
         """Return whether a result's tensors are the outputs that the contract names, in order.
@@ -110,11 +118,9 @@ class Catalog:
 
     def learn(self, contract: ModelContract, digest: str, now_s: float) -> None:
         """Add or replace a model version; requests in flight keep their permits."""
-        known = self._versions.get(contract.key)
-        version = ModelVersion(contract, digest, Door(contract, self._limits), served_s=now_s)
-        if known is not None:
-            version.admission = known.admission
-        self._versions[contract.key] = version
+        door = Door(contract, self._limits)
+        self._versions[contract.key] = ModelVersion(contract, digest, door, served_s=now_s)
+        self._capacities.pop(contract.key, None)
         self._index()
 
     def find(self, model: str, version: str | None) -> ModelVersion:
@@ -140,27 +146,72 @@ class Catalog:
         """Return every known model version, by name, then version."""
         return [self._versions[key] for keys in self._by_model.values() for key in keys]
 
+    def set_gateways(self, count: int) -> None:
+        """Share the capacity among so many gateways."""
+        if count != self._gateways:
+            self._gateways = count
+            self._capacities.clear()
+
     def capacity(self, model_key: str, now_s: float) -> Capacity | None:
         """Return what serves a model version now, None if nothing does."""
-        serving = [view for view in self._workers.values() if view.serves(model_key, now_s)]
-        if not serving:
+        known = self._capacities.get(model_key)
+        if known is not None and now_s <= known[1]:
+            return known[0]
+        serving = {
+            name: view for name, view in self._workers.items() if view.serves(model_key, now_s)
+        }
+        heard_s = min((view.heard_s for view in serving.values()), default=now_s)
+        capacity = self._capacity(model_key, serving) if serving else None
+        self._capacities[model_key] = (capacity, heard_s + WORKER_SILENT_S_MAX)
+        return capacity
+
+    def _capacity(self, model_key: str, serving: dict[str, WorkerView]) -> Capacity | None:
+        version = self._versions.get(model_key)
+        if version is None:
             return None
-        slowest = max((view.services[model_key] for view in serving), key=_full_run_s)
+        services = [view.services[model_key] for view in serving.values()]
+        batch_rows = min(service.batch_rows for service in services)
+        slowest = max(services, key=lambda service: _run_s(service, batch_rows))
         return Capacity(
-            workers=len(serving),
-            batch_rows=slowest.batch_rows,
-            service=ServiceTime(slowest.fixed_s, slowest.per_row_s, slowest.jitter),
-            gateways=self.gateways,
+            workers=frozenset(serving),
+            # What each worker can be counted on for: a request may come to any of them.
+            batch_rows=batch_rows,
+            online_rows=min(batch_rows, *(service.online_rows for service in services)),
+            service=ServiceTime(
+                slowest.fixed_s,
+                slowest.per_row_s,
+                slowest.jitter,
+                slowest.residual,
+                slowest.typical,
+            ),
+            target_s=version.contract.serving.latency_target_s,
+            gateways=self._gateways,
         )
 
-    def batch_rows(self, model_key: str) -> int:
-        """Return the largest batch that every worker heard of runs for a model version."""
+    def keeps_target(self, model_key: str) -> bool:
+        """Return whether any batch size lets the version's workers keep its latency target."""
+        return all(
+            view.services[model_key].keeps_target
+            for view in self._workers.values()
+            if model_key in view.services
+        )
+
+    def frame_rows(self, model_key: str) -> FrameRows:
+        """Return how large a model version's requests and frames may be.
+
+        No larger than the batch of any worker heard of; for several workers see
+        `Capacity.frame_rows`.
+        """
+        known = self._capacities.get(model_key)
+        if known is not None and known[0] is not None:
+            return FrameRows(known[0].batch_rows, known[0].frame_rows)
         sizes = [
             view.services[model_key].batch_rows
             for view in self._workers.values()
             if model_key in view.services
         ]
-        return min(sizes, default=1)
+        batch_rows = min(sizes, default=1)
+        return FrameRows(batch_rows, batch_rows)
 
     def workers_alive(self, now_s: float) -> int:
         """Return how many workers are alive and make progress on something."""
@@ -171,6 +222,7 @@ class Catalog:
     def forget_workers(self) -> None:
         """Drop everything known of workers: the queue they were heard through is gone."""
         self._workers.clear()
+        self._capacities.clear()
 
     def forget_stale(self, now_s: float) -> None:
         """Drop workers that left or fell silent, and models that nobody has served for long."""
@@ -201,5 +253,5 @@ def _by_name_and_number(version: ModelVersion) -> tuple[str, int]:
     return version.contract.name, int(version.contract.version)
 
 
-def _full_run_s(service: ServiceReport) -> float:
-    return service.fixed_s + service.per_row_s * service.batch_rows
+def _run_s(service: ServiceReport, rows: int) -> float:
+    return service.fixed_s + service.per_row_s * rows

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import hdrs, http_exceptions, http_parser, web
 
 from bridge.gateway.problem import Problem, ProblemCode
+from bridge.gateway.reply import SERVER
 from bridge.gateway.responses import problem_response, request_id_of
+from bridge.gateway.sending import SendingWatch
 
 log = structlog.get_logger(__name__)
 
-# Instead of the versions of Python and aiohttp, which help nobody but an attacker.
-SERVER = "batchbridge"
 HEADER_LINE_BYTES_MAX = 8_190
 HEADERS_MAX = 128
 READ_BUFFER_BYTES = 2**18
@@ -60,25 +60,40 @@ def require_strict_parser() -> None:
         )
 
 
+class OpenConnection(Protocol):
+    """A connection of either lane, as those who close connections see it."""
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request on it has begun and is not answered."""
+
+    def cut_off(self) -> None:
+        """Close the connection, whatever is going on."""
+
+
 class Connections:
     """The open connections of one gateway, bounded."""
 
     def __init__(self, limits: ConnectionLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits
-        self._open: set[GatewayConnection] = set()
+        self._open: set[OpenConnection] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def enter(self, connection: GatewayConnection) -> bool:
+    def enter(self, connection: OpenConnection) -> bool:
         """Take in a new connection; return whether there was room for it."""
         self._open.add(connection)
         self._none_left.clear()
         return len(self._open) <= self.limits.connections_max
 
-    def leave(self, connection: GatewayConnection) -> None:
+    def replace(self, before: OpenConnection, after: OpenConnection) -> None:
+        """Let another protocol have a connection's place."""
+        self._open.discard(before)
+        self._open.add(after)
+
+    def leave(self, connection: OpenConnection) -> None:
         """Note that a connection has gone."""
         self._open.discard(connection)
         if not self._open:
@@ -89,6 +104,11 @@ class Connections:
         for connection in list(self._open):
             connection.close_if_idle()
 
+    def cut_off(self) -> None:
+        """Close all that are left."""
+        for connection in list(self._open):
+            connection.cut_off()
+
     async def wait_none(self) -> None:
         """Return when no connection is open."""
         await self._none_left.wait()
@@ -97,7 +117,7 @@ class Connections:
 class GatewayConnection(web.RequestHandler):
     """aiohttp's protocol with our caps, deadlines and error bodies."""
 
-    __slots__ = ("_application", "_connections", "_sending_check", "_unsent_bytes")
+    __slots__ = ("_application", "_connections", "_sending")
 
     def __init__(self, manager: web.Server, connections: Connections) -> None:
         super().__init__(
@@ -116,8 +136,7 @@ class GatewayConnection(web.RequestHandler):
         self._application = manager.request_handler
         self._request_handler = self._handle
         self._connections = connections
-        self._unsent_bytes = 0
-        self._sending_check: asyncio.TimerHandle | None = None
+        self._sending = SendingWatch(connections.limits.send_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, and close it at once when there are too many."""
@@ -125,11 +144,36 @@ class GatewayConnection(web.RequestHandler):
         if not self._connections.enter(self):
             self.force_close()
 
+    def take_over(
+        self,
+        before: OpenConnection,
+        transport: asyncio.Transport,
+        received: bytes,
+        headers_by_s: float,
+    ) -> None:
+        """Continue a connection that another protocol began.
+
+        `received` begins where a request begins; its headers must be complete by `headers_by_s`,
+        an instant of the loop's clock. Nothing that was answered may still wait to be sent.
+        """
+        self._connections.replace(before, self)
+        transport.set_protocol(self)
+        super().connection_made(transport)
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+        self._next_keepalive_close_time = headers_by_s
+        self._keepalive_handle = self._loop.call_at(headers_by_s, self._process_keepalive)
+        self.data_received(received)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the connection's place back."""
         self._connections.leave(self)
-        self._stop_watching()
+        self._sending.stop()
         super().connection_lost(exc)
+
+    def cut_off(self) -> None:
+        """Close the connection, whatever is going on."""
+        self.force_close()
 
     def close_if_idle(self) -> None:
         """Close the connection unless a request on it has begun and is not answered."""
@@ -161,33 +205,13 @@ class GatewayConnection(web.RequestHandler):
     def pause_writing(self) -> None:
         """The client takes its answer more slowly than it is written: watch it."""
         super().pause_writing()
-        self._watch_sending()
+        if self.transport is not None:
+            self._sending.start(self.transport)
 
     def resume_writing(self) -> None:
         """The client has taken what was written."""
-        self._stop_watching()
+        self._sending.stop()
         super().resume_writing()
-
-    def _watch_sending(self) -> None:
-        if self.transport is not None:
-            self._unsent_bytes = self.transport.get_write_buffer_size()
-            self._sending_check = self._loop.call_later(
-                self._connections.limits.send_s, self._check_sending
-            )
-
-    def _check_sending(self) -> None:
-        transport = self.transport
-        if transport is None:
-            return
-        if transport.get_write_buffer_size() < self._unsent_bytes:
-            self._watch_sending()
-        else:
-            transport.abort()
-
-    def _stop_watching(self) -> None:
-        if self._sending_check is not None:
-            self._sending_check.cancel()
-            self._sending_check = None
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request.

@@ -136,19 +136,19 @@ class FlightTable:
         model_key: str,
         tensors: Mapping[str, Array],
         permit: Permit,
+        launched_s: float,
         deadline_s: float,
         settle: Settle,
     ) -> Flight:
         """Enter a request; `settle` is called once with its outcome, unless it is abandoned.
 
-        `deadline_s` is an instant on the event loop's clock; the flight expires then.
+        `launched_s`, now, and `deadline_s`, when the flight expires, are monotonic seconds, which
+        the event loop counts as well.
         """
         request_id = self._prefix + next(self._counter).to_bytes(
             REQUEST_ID_BYTES - ID_PREFIX_BYTES, "big"
         )
-        flight = Flight(
-            request_id, model_key, tensors, permit, self._loop.time(), deadline_s, settle
-        )
+        flight = Flight(request_id, model_key, tensors, permit, launched_s, deadline_s, settle)
         flight.expiry = self._loop.call_at(deadline_s, self._expire, flight)
         self._flights[request_id] = flight
         self._empty.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,23 +58,39 @@ class _Load:
     size: int = 0
 
 
+class FrameRows(NamedTuple):
+    """How many rows a request may have before it is split, and a frame of several requests."""
+
+    request: int
+    frame: int
+
+
 class Framer:
     """Collects flights until the owner of the connection drains them."""
 
     def __init__(
         self,
         gateway_id: str,
-        batch_rows: Callable[[str], int],
+        frame_rows: Callable[[str], FrameRows],
         server_us: Callable[[float], int],
+        in_flight_rows: Callable[[str], int],
     ) -> None:
-        """`batch_rows` gives a model version's batch size; `server_us` converts loop time."""
+        """`frame_rows` and `in_flight_rows` say how a model version's frames are to be, now.
+
+        `server_us` converts monotonic seconds.
+        """
         self._gateway_id = gateway_id
-        self._batch_rows = batch_rows
+        self._frame_rows = frame_rows
         self._server_us = server_us
+        self._in_flight_rows = in_flight_rows
         self._waiting: list[Flight] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def oldest_s(self) -> float | None:
+        """Return when the first of those that wait was launched."""
+        return self._waiting[0].launched_s if self._waiting else None
 
     def put(self, flight: Flight) -> None:
         """Add a flight to the next frames."""
@@ -91,7 +107,7 @@ class Framer:
         return [
             self._pack(model_key, load)
             for (model_key, _), flights in groups.items()
-            for load in _loads(flights, self._batch_rows(model_key))
+            for load in _loads(flights, self._frame_rows(model_key))
         ]
 
     def _pack(self, model_key: str, load: _Load) -> PackedFrame:
@@ -102,6 +118,7 @@ class Framer:
             lane="online",
             requests=[self._entry(part) for part in parts],
             tensors=[to_block(name, _rows(parts, name)) for name in parts[0].flight.tensors],
+            in_flight_rows=self._in_flight_rows(model_key),
         )
         return PackedFrame(model_key, encode_frame(frame), tuple(part.flight for part in parts))
 
@@ -125,11 +142,11 @@ def _rows(parts: list[_Part], name: str) -> list[Array]:
     ]
 
 
-def _loads(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Load]:
+def _loads(flights: Iterable[Flight], most: FrameRows) -> Iterator[_Load]:
     load = _Load()
-    for part in _parts(flights, batch_rows):
+    for part in _parts(flights, most.request):
         is_full = (
-            load.rows + part.rows > batch_rows
+            load.rows + part.rows > most.frame
             or load.size + part.size > FRAME_BYTES_TARGET
             or len(load.parts) == FRAME_REQUESTS_MAX
         )
@@ -143,10 +160,10 @@ def _loads(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Load]:
         yield load
 
 
-def _parts(flights: Iterable[Flight], batch_rows: int) -> Iterator[_Part]:
+def _parts(flights: Iterable[Flight], most_rows: int) -> Iterator[_Part]:
     for flight in flights:
         row_bytes = sum(map(block_bytes, flight.tensors.values())) // flight.rows
-        step = min(batch_rows, max(1, FRAME_BYTES_TARGET // max(row_bytes, 1)))
+        step = min(most_rows, max(1, FRAME_BYTES_TARGET // max(row_bytes, 1)))
         if flight.rows <= step:
             flight.parts.rows = [flight.rows]
             yield _Part(flight, 0, 0, flight.rows, row_bytes * flight.rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ import structlog
 from bridge.contract.model import ModelContract
 from bridge.gateway.catalog import Catalog, ModelVersion
 from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.dialects.metadata import Measured
 from bridge.gateway.flight import Flight, FlightTable, Landed, Outcome
 from bridge.gateway.framer import Framer, PackedFrame
 from bridge.gateway.metrics import GatewayMetrics
@@ -28,7 +30,10 @@ from bridge.gateway.problem import (
     queue_unavailable,
 )
 from bridge.gateway.queue_link import Outbox, QueueLink
-from bridge.scheduling.admission import Permit, Refusal
+from bridge.gateway.tally import RequestTally
+from bridge.scheduling.admission import Admission, Permit, Refusal
+from bridge.scheduling.ask import Ask, Priority
+from bridge.scheduling.overhead import Overhead
 from bridge.wire.clock import ServerClock
 from bridge.wire.frame import (
     Heartbeat,
@@ -40,6 +45,8 @@ from bridge.wire.frame import (
 log = structlog.get_logger(__name__)
 
 GATEWAY_ID_BYTES = 8
+# By `parameters.priority`; the last stands for all above.
+_PRIORITIES = (Priority.DEFAULT, Priority.CRITICAL, Priority.DEFAULT, Priority.SHEDDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,21 @@ class Gateway:
 
     def __init__(self, redis_url: str, limits: InputLimits, metrics: GatewayMetrics) -> None:
         loop = asyncio.get_running_loop()
-        self._now_s: Callable[[], float] = loop.time
+        # Not the loop's time: that stands still during a turn, and uvloop's counts milliseconds.
+        self._now_s: Callable[[], float] = time.monotonic
         self.gateway_id = secrets.token_hex(GATEWAY_ID_BYTES)
         self.metrics = metrics
+        self.tally = RequestTally(metrics)
         self.catalog = Catalog(limits)
         self.flights = FlightTable(loop)
         self.is_draining = False
         self._ready = asyncio.Event()
-        clock = ServerClock()
-        self._framer = Framer(self.gateway_id, self.catalog.batch_rows, clock.server_us)
+        self._overhead = Overhead()
+        self.admission = Admission(self._overhead)
+        self._clock = clock = ServerClock()
+        self._framer = Framer(
+            self.gateway_id, self.catalog.frame_rows, clock.server_us, self.admission.own_rows
+        )
         outbox = Outbox(self._take_frames, self.flights.take_abandoned)
         self.link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)
 
@@ -89,6 +102,12 @@ class Gateway:
     def serves(self, version: ModelVersion) -> bool:
         """Return whether a live worker serves the version."""
         return self.catalog.capacity(version.contract.key, self._now_s()) is not None
+
+    def measured(self, version: ModelVersion) -> Measured | None:
+        """Return what the version's workers have measured, None if nothing serves it."""
+        key = version.contract.key
+        capacity = self.catalog.capacity(key, self._now_s())
+        return None if capacity is None else Measured(capacity, self.catalog.keeps_target(key))
 
     def check_open(self, version: ModelVersion) -> None:
         """Refuse early, before a body is read, what cannot be taken whatever it holds.
@@ -114,17 +133,43 @@ class Gateway:
         """
         if not self.link.is_up:
             raise queue_unavailable()
-        capacity = self.catalog.capacity(version.contract.key, self._now_s())
-        if capacity is None:
+        now_s = self._now_s()
+        if not self._knows_capacity(version, now_s):
             raise no_worker()
         serving = version.contract.serving
         own_s = call.timeout_s
-        judged_by_s = received_s + (serving.latency_target_s if own_s is None else own_s)
-        decision = version.admission.admit(self._now_s(), call.rows, judged_by_s, capacity)
+        wanted_by_s = received_s + (serving.latency_target_s if own_s is None else own_s)
+        ask = Ask(version.contract.key, call.rows, wanted_by_s, priority_of(call.priority))
+        decision = self.admission.admit(now_s, ask)
         if isinstance(decision, Refusal):
             raise overloaded(decision.retry_after_s)
         deadline_s = received_s + (serving.timeout_s if own_s is None else own_s)
         return Admitted(version, call, decision, deadline_s)
+
+    def refused_early(
+        self, version: ModelVersion, priority: int, received_s: float
+    ) -> float | None:
+        """Return after how many seconds to come back, None for a request that may be let in.
+
+        For requests without a timeout of their own whose body was not read: they are judged by the
+        model's target and their `priority`, as in `InferCall`, and one row is the least there can
+        be. What is not refused here is judged again by `admit`.
+        """
+        now_s = self._now_s()
+        if not self._knows_capacity(version, now_s):
+            return None
+        wanted_by_s = received_s + version.contract.serving.latency_target_s
+        ask = Ask(version.contract.key, 1, wanted_by_s, priority_of(priority))
+        refusal = self.admission.refuse_early(now_s, ask)
+        return None if refusal is None else refusal.retry_after_s
+
+    def _knows_capacity(self, version: ModelVersion, now_s: float) -> bool:
+        """Tell admission what serves the version; return False if nothing does."""
+        capacity = self.catalog.capacity(version.contract.key, now_s)
+        if capacity is None:
+            return False
+        self.admission.set_capacity(version.contract.key, capacity)
+        return True
 
     def launch(self, admitted: Admitted, settle: Callable[[Outcome], None]) -> Flight:
         """Send an admitted call on its way; `settle` is called once, on the event loop."""
@@ -132,6 +177,7 @@ class Gateway:
             admitted.version.contract.key,
             admitted.call.tensors,
             admitted.permit,
+            self._now_s(),
             admitted.deadline_s,
             settle,
         )
@@ -159,7 +205,9 @@ class Gateway:
         except asyncio.CancelledError:
             self.abandon(flight)
             raise
-        self._count(flight, admitted.version.contract.name, outcome)
+        self.count(flight, admitted.version.contract.name, outcome)
+        # The awaiting task comes to this after the result frame's own flush.
+        self.tally.flush()
         if isinstance(outcome, Problem):
             raise outcome
         return outcome
@@ -194,23 +242,36 @@ class Gateway:
         if lost:
             log.warning("flights_lost", count=lost)
         self.catalog.forget_workers()
+        self.admission.forget_runs()
         self.set_gauges(self.metrics)
 
     def on_gateways(self, count: int) -> None:
         """Share the capacity with so many gateways."""
-        self.catalog.gateways = count
+        self.catalog.set_gateways(count)
+        self._overhead.refresh(self._now_s())
         # The gateway's own beat: models are forgotten although no worker is left to beat.
         self.catalog.forget_stale(self._now_s())
         # Another gateway of this machine may be asked for the gauges of both.
         self.set_gauges(self.metrics)
 
     def set_gauges(self, metrics: GatewayMetrics) -> None:
-        """Bring the gauges up to date before they are shown."""
+        """Bring the series up to date before they are shown."""
+        self.tally.flush()
         metrics.in_flight.set(len(self.flights))
         metrics.queue_up.set(float(self.link.is_up))
         metrics.workers.set(self.catalog.workers_alive(self._now_s()))
+        metrics.overhead.set(self._overhead.worst_s)
+        for version in self.catalog.all_versions():
+            key = version.contract.key
+            label = metrics.model_label(version.contract.name)
+            metrics.forecast_error.labels(label).set(self.admission.error_s(key))
+            metrics.keeps_target.labels(label).set(float(self.catalog.keeps_target(key)))
 
     def _take_frames(self) -> list[PackedFrame]:
+        oldest_s = self._framer.oldest_s()
+        if oldest_s is not None:
+            now_s = self._now_s()
+            self._overhead.observe_lag(now_s, now_s - oldest_s)
         frames = self._framer.drain(self.flights.waits_for)
         if frames:
             self.metrics.frames.inc(len(frames))
@@ -223,34 +284,59 @@ class Gateway:
         self.catalog.forget_stale(now_s)
         self.metrics.reclaimed.inc(heartbeat.reclaimed)
         self.metrics.dead_letters.inc(heartbeat.dead_lettered)
+        self.metrics.worker_busy.inc(heartbeat.busy_us / 1e6)
+        self.metrics.worker_gap.inc(heartbeat.gap_us / 1e6)
         if heartbeat.leaving:
             log.info("worker_left", worker=heartbeat.worker)
 
     def _on_result(self, frame: ResultFrame) -> None:
-        self.catalog.observe_result(frame.worker, frame.model_key, frame.service, self._now_s())
+        now_s = self._now_s()
+        self.catalog.observe_result(frame.worker, frame.model_key, frame.service, now_s)
         flights = self.flights
         landing = flights.land(frame) if self.catalog.fits(frame) else flights.refuse(frame)
+        self._forecast(frame, now_s)
         if landing.strays:
             self.metrics.strays.inc(landing.strays)
         if frame.batch.counted_here:
             label = self.metrics.model_label(frame.model_key.rpartition("@")[0])
             self.metrics.batch_rows.labels(label).observe(frame.batch.rows)
             self.metrics.run_time.labels(label).observe(frame.batch.run_us / 1e6)
+        self.tally.flush()
 
-    def _count(self, flight: Flight, model: str, outcome: Outcome) -> None:
-        label = self.metrics.model_label(model)
+    def _forecast(self, frame: ResultFrame, now_s: float) -> None:
+        """Tell the forecast what the frame says of its worker's runs."""
+        forecast = self.admission.forecast(frame.model_key)
+        if forecast is None or not frame.batch.ended_us:
+            return
+        ended_s = self._clock.monotonic_s(frame.batch.ended_us)
+        self._overhead.observe_return(now_s, now_s - ended_s)
+        forecast.observe_run(frame.worker, min(ended_s, now_s), frame.batch.waiting_rows)
+        forecast.observe_others(now_s, frame.others_rows)
+        self.admission.end_frame(frame.model_key)
+
+    def count(self, flight: Flight, model: str, outcome: Outcome) -> None:
+        """Count the outcome of an admitted request."""
+        now_s = self._now_s()
         if isinstance(outcome, Problem):
-            self.metrics.requests.labels(label, outcome.code.value).inc()
+            self.tally.failed(model, outcome.code.value)
             if outcome.code is ProblemCode.EXPIRED:
                 self.metrics.expired.inc()
+                self.admission.observe_answer(flight.model_key, flight.permit, now_s)
             return
-        self.metrics.requests.labels(label, "ok").inc()
-        self.metrics.latency.labels(label).observe(self._now_s() - flight.launched_s)
+        self.admission.observe_answer(flight.model_key, flight.permit, now_s)
         timings = outcome.timings
-        self.metrics.queue_delay.labels(label).observe(timings.queue_s + timings.batch_s)
+        self.tally.answered(model, now_s - flight.launched_s, timings.queue_s + timings.batch_s)
 
 
 def _settle(arrived: asyncio.Future[Outcome], outcome: Outcome) -> None:
     # The awaiting task may have been cancelled in the same turn of the loop.
     if not arrived.done():
         arrived.set_result(outcome)
+
+
+def priority_of(parameter: int) -> Priority:
+    """Return what `parameters.priority` means: 0 is the default, 1 is the highest (Triton).
+
+    2 is the default as well, and everything above is sheddable.
+    """
+    return _PRIORITIES[min(parameter, len(_PRIORITIES) - 1)]

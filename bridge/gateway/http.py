@@ -7,38 +7,31 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
-from bridge.contract.invalid import InvalidCode, InvalidInput
+from bridge.contract.invalid import InvalidInput
 from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects import metadata
-from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.dialects.call import InputLimits
+from bridge.gateway.dialects.priority import PRIORITY_HEADER
 from bridge.gateway.dialects.repository import parse_ready_only
-from bridge.gateway.dialects.timeout import parse_timeout_ms
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.openapi import openapi_document
-from bridge.gateway.problem import STATUS, Problem, ProblemCode
-from bridge.gateway.responses import (
-    REQUEST_ID_HEADER,
-    body_response,
-    invalid_response,
-    json_response,
-    problem_response,
-    request_id_of,
+from bridge.gateway.inference import (
+    BODY_BYTES_MAX,
+    BODY_S_MAX,
+    INFERENCE_LENGTH_HEADER,
+    Inference,
+    InferHead,
+    body_timeout,
+    refuse_too_large,
 )
+from bridge.gateway.openapi import openapi_document
+from bridge.gateway.problem import STATUS, Problem, ProblemCode, overloaded
+from bridge.gateway.reply import TIMEOUT_HEADER
+from bridge.gateway.responses import json_response, request_id_of, response_of
 
-log = structlog.get_logger(__name__)
-
-BODY_BYTES_MAX = 8 * 2**20
-BODY_S_MAX = 10.0
-INFERENCE_LENGTH_HEADER = "Inference-Header-Content-Length"
-TIMEOUT_HEADER = "X-Request-Timeout-Ms"
-_INFERENCE_LENGTH_DIGITS_MAX = 10
 _HTTP_VERSIONS = (HttpVersion10, HttpVersion11)
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# What an operator must hear of; refusals and expiries are counted instead.
-_LOGGED_STATUSES = (422, 500)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,6 +41,7 @@ class Routes:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._inference = Inference(gateway)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -84,7 +78,9 @@ class Routes:
         """GET /v2/models/{m}[/versions/{v}]."""
         version = self._version(request)
         names = self._gateway.catalog.versions_of(version.contract.name)
-        return json_response(metadata.model_metadata(version.contract, names))
+        return json_response(
+            metadata.model_metadata(version.contract, names, self._gateway.measured(version))
+        )
 
     async def model_ready(self, request: web.Request) -> web.StreamResponse:
         """GET /v2/models/{m}[/versions/{v}]/ready."""
@@ -123,21 +119,15 @@ class Routes:
     async def infer(self, request: web.Request) -> web.StreamResponse:
         """POST /v2/models/{m}[/versions/{v}]/infer."""
         received_s = asyncio.get_running_loop().time()
-        version = self._version(request)
-        self._gateway.check_open(version)
-        header_timeout = _timeout_of(request)
+        head = _infer_head(request)
+        opened = self._inference.open(head)
         body = await _read_body(request)
-        call = version.door.parse(
-            request.headers.get(hdrs.CONTENT_TYPE), _inference_length(request), body
-        )
-        call = _with_timeout(call, header_timeout)
-        admitted = self._gateway.admit(version, call, received_s)
+        retry_after_s = self._inference.refused_early(opened, body, received_s)
+        if retry_after_s is not None:
+            raise overloaded(retry_after_s)
+        admitted = self._inference.admit(head, opened, body, received_s)
         landed = await self._gateway.answer(admitted)
-        answer = version.door.answer(call, landed.outputs)
-        headers = {REQUEST_ID_HEADER: request_id_of(request)}
-        if call.timeout_is_capped and call.timeout_s is not None:
-            headers[TIMEOUT_HEADER] = f"{call.timeout_s * 1e3:.0f}"
-        return body_response(answer, landed.timings, headers)
+        return response_of(self._inference.reply(admitted, landed, request_id_of(request)))
 
     def _version(self, request: web.Request) -> ModelVersion:
         info = request.match_info
@@ -150,7 +140,7 @@ class Routes:
         """
         try:
             _refuse_encoded(request)
-            _refuse_too_large(request.content_length)
+            refuse_too_large(request.content_length)
         except Problem as problem:
             return self._refusal(request, problem)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -170,41 +160,23 @@ class Routes:
         try:
             _refuse_protocol(request)
             return await handler(request)
-        except InvalidInput as error:
-            self._gateway.metrics.refused.labels(error.code.value).inc()
-            return invalid_response(error, request_id_of(request))
-        except Problem as error:
-            problem = error
+        except (InvalidInput, Problem) as error:
+            refusal = error
         except web.HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
-            problem = Problem(
+            refusal = Problem(
                 ProblemCode.METHOD_NOT_ALLOWED, f"the method must be {allow}", allow=allow
             )
         except web.HTTPNotFound:
-            problem = Problem(ProblemCode.UNKNOWN_PATH, "no such path")
+            refusal = Problem(ProblemCode.UNKNOWN_PATH, "no such path")
         except web.RequestPayloadError:
-            problem = Problem(ProblemCode.BAD_FRAMING, "the body is not framed as HTTP says")
-        return self._refusal(request, problem)
+            refusal = Problem(ProblemCode.BAD_FRAMING, "the body is not framed as HTTP says")
+        return self._refusal(request, refusal)
 
-    def _refusal(self, request: web.Request, problem: Problem) -> web.StreamResponse:
-        """Count or log a problem and return what its caller gets to see."""
-        if problem.status in _LOGGED_STATUSES:
-            log.error("request_failed", code=problem.code.value, request_id=request_id_of(request))
-        elif problem.code is not ProblemCode.EXPIRED:
-            self._gateway.metrics.refused.labels(problem.code.value).inc()
-        response = problem_response(problem, request_id_of(request))
-        if problem.code in _CLOSING:
-            response.force_close()
-        return response
+    def _refusal(self, request: web.Request, error: Problem | InvalidInput) -> web.StreamResponse:
+        return response_of(self._inference.refusal(error, request_id_of(request)))
 
 
-# After these the rest of the connection's bytes cannot be trusted or would only be thrown away.
-_CLOSING = {
-    ProblemCode.BAD_FRAMING,
-    ProblemCode.TOO_LARGE,
-    ProblemCode.BODY_TIMEOUT,
-    ProblemCode.ENCODING,
-}
 assert set(STATUS) == set(ProblemCode)
 
 
@@ -224,61 +196,43 @@ def _refuse_encoded(request: web.BaseRequest) -> None:
         raise Problem(ProblemCode.ENCODING, "the only transfer encoding accepted is chunked")
 
 
-def _refuse_too_large(size: int | None) -> None:
-    if size is not None and size > BODY_BYTES_MAX:
-        raise Problem(
-            ProblemCode.TOO_LARGE, f"the body is larger than the {BODY_BYTES_MAX} bytes accepted"
-        )
-
-
 async def _read_body(request: web.BaseRequest) -> bytes:
     """Return the body; bounded in size and time, refused by its announced size first."""
     _refuse_encoded(request)
-    _refuse_too_large(request.content_length)
+    refuse_too_large(request.content_length)
     content = request.content
     if content.is_eof():
         # Most bodies arrive with their headers: no timer is needed for them.
         body = content.read_nowait()
-        _refuse_too_large(len(body))
+        refuse_too_large(len(body))
         return body
     try:
         async with asyncio.timeout(BODY_S_MAX):
             first = await content.readany()
             if content.at_eof():
-                _refuse_too_large(len(first))
+                refuse_too_large(len(first))
                 return first
             chunks, size = [first], len(first)
             while not content.at_eof():
                 chunk = await content.readany()
                 chunks.append(chunk)
                 size += len(chunk)
-                _refuse_too_large(size)
+                refuse_too_large(size)
     except TimeoutError:
-        raise Problem(
-            ProblemCode.BODY_TIMEOUT, f"the body did not arrive within {BODY_S_MAX:g} s"
-        ) from None
+        raise body_timeout() from None
     return b"".join(chunks)
 
 
-def _timeout_of(request: web.BaseRequest) -> float | None:
-    text = request.headers.get(TIMEOUT_HEADER)
-    return None if text is None else parse_timeout_ms(text)
-
-
-def _with_timeout(call: InferCall, timeout_s: float | None) -> InferCall:
-    """The header's timeout, where there is one, beats the body's."""
-    return call if timeout_s is None else call.with_timeout(timeout_s)
-
-
-def _inference_length(request: web.BaseRequest) -> int | None:
-    text = request.headers.get(INFERENCE_LENGTH_HEADER)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > _INFERENCE_LENGTH_DIGITS_MAX:
-        raise InvalidInput(
-            InvalidCode.BAD_BINARY, f"{INFERENCE_LENGTH_HEADER} is not a whole number"
-        )
-    return int(text)
+def _infer_head(request: web.Request) -> InferHead:
+    info, headers = request.match_info, request.headers
+    return InferHead(
+        info["model"],
+        info.get("version"),
+        headers.get(hdrs.CONTENT_TYPE),
+        headers.get(INFERENCE_LENGTH_HEADER),
+        headers.get(TIMEOUT_HEADER),
+        headers.get(PRIORITY_HEADER),
+    )
 
 
 def listed_routes(app: web.Application) -> list[tuple[str, str]]:

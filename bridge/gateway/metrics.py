@@ -63,6 +63,23 @@ class GatewayMetrics:
             "batchbridge_workers", "Workers alive, as the gateways see it",
             registry=self.registry, multiprocess_mode="livemax",
         )  # fmt: skip
+        self.overhead = Gauge(
+            "batchbridge_overhead_seconds", "A request's way without waiting and run, p99",
+            registry=self.registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self.forecast_error = Gauge(
+            "batchbridge_forecast_error_seconds",
+            "Actual against expected time of the answer, p95 of the last ones", ("model",),
+            registry=self.registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self.keeps_target = Gauge(
+            "batchbridge_keeps_latency_target", "Whether any batch size keeps the latency target",
+            ("model",), registry=self.registry, multiprocess_mode="livemin",
+        )  # fmt: skip
+        self.worker_busy = self._counter("worker_busy_seconds", "Time of workers in runs", ())
+        self.worker_gap = self._counter(
+            "worker_gap_seconds", "Time of workers between runs with work in hand", ()
+        )
         self.latency = self._histogram(
             "request_seconds", "From admission to answer", SECONDS_BUCKETS, ("model",)
         )

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -21,6 +22,9 @@ from bridge.gateway.connection import (
     require_strict_parser,
 )
 from bridge.gateway.dialects.call import InputLimits
+from bridge.gateway.express.connection import ExpressConnection, Lane
+from bridge.gateway.express.exchange import Exchanges
+from bridge.gateway.express.head import Heads
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes
 from bridge.gateway.metrics import GatewayMetrics
@@ -61,11 +65,13 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
     listening = _listen(settings)
     connections = Connections(_connection_limits())
     runner = web.AppRunner(
-        Routes(gateway).application(), handler_cancellation=True, shutdown_timeout=CUT_OFF_S_MAX
+        Routes(gateway).application(),
+        handler_cancellation=True,
+        shutdown_timeout=CUT_OFF_S_MAX,
     )
     await runner.setup()
     server = await loop.create_server(
-        lambda: GatewayConnection(_manager(runner), connections), sock=listening, backlog=BACKLOG
+        _protocol(settings, gateway, runner, connections), sock=listening, backlog=BACKLOG
     )
     host, port = listening.getsockname()[:2]
     log.info("listening", host=host, port=port, gateway=gateway.gateway_id)
@@ -79,6 +85,7 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
         announce.cancel()
         await _drain(gateway, connections)
         await runner.cleanup()
+        connections.cut_off()
         link.cancel()
     log.info("stopped")
 
@@ -122,6 +129,20 @@ def _connection_limits() -> ConnectionLimits:
         return DEFAULT_LIMITS
     room = max(1, files - FILES_RESERVED)
     return replace(DEFAULT_LIMITS, connections_max=min(room, DEFAULT_LIMITS.connections_max))
+
+
+def _protocol(
+    settings: GatewaySettings,
+    gateway: Gateway,
+    runner: web.AppRunner,
+    connections: Connections,
+) -> Callable[[], asyncio.Protocol]:
+    """Return what makes the protocol of a new connection."""
+    application = partial(GatewayConnection, _manager(runner), connections)
+    if not settings.has_express_lane:
+        return application
+    lane = Lane(Exchanges(gateway), Heads(), connections, application)
+    return partial(ExpressConnection, lane)
 
 
 def _manager(runner: web.AppRunner) -> web.Server:

@@ -17,6 +17,7 @@ class GatewaySettings:
 
     `port` 0 lets the system choose. `is_port_shared` sets SO_REUSEPORT, for several gateways on
     one port. `metrics_dir` is prometheus_client's multi-process directory, if there is one.
+    Without `has_express_lane` all requests go through aiohttp, with the same answers.
     """
 
     host: str
@@ -24,6 +25,7 @@ class GatewaySettings:
     redis_url: str
     is_port_shared: bool = False
     metrics_dir: str | None = None
+    has_express_lane: bool = True
 
     def __post_init__(self) -> None:
         """Check each setting.

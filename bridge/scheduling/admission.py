@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
-from bridge.scheduling.service_time import ServiceTime
+from bridge.scheduling.arrival_rate import ArrivalRate
+from bridge.scheduling.ask import Ask, Priority
+from bridge.scheduling.forecast import Capacity, DueGroup, Forecast
+from bridge.scheduling.late_margin import LateMargin
+from bridge.scheduling.overhead import Overhead, nearest_rank
+from bridge.scheduling.shared_workers import Demand, SharedWorkers
 
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What serves one model version: workers, their batch size and S(b), gateways sharing them."""
-
-    workers: int
-    batch_rows: int
-    service: ServiceTime
-    gateways: int = 1
-    overhead_s: float = 0.002
+ERRORS_KEPT = 1_024
+# Below this nobody is said to ask.
+ASKED_PER_S_MIN = 0.01
+# Less than so many rows of higher priorities are no reason to keep a place.
+RESERVED_MIN = 0.1
+# Those who were told to come back get this share of the rows; the rest is for new callers.
+RETURN_SHARE = 0.3
+RETRY_AFTER_S_MAX = 5.0
+ERROR_PERCENT = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,70 +34,208 @@ class Refusal:
 class Permit:
     """Room for `rows` rows of one model version; the framer takes no request without one.
 
-    Released once, when the request is answered or dropped.
+    Released once, when the request is answered or dropped. `expected_s` is when the answer is
+    expected, `wanted_by_s` when it is wanted.
     """
 
-    __slots__ = ("_admission", "rows")
+    __slots__ = ("_forecast", "_group", "expected_s", "rows", "wanted_by_s")
 
-    def __init__(self, admission: Admission, rows: int) -> None:
-        self._admission: Admission | None = admission
-        self.rows = rows
+    def __init__(self, forecast: Forecast, group: DueGroup, ask: Ask, expected_s: float) -> None:
+        self._forecast: Forecast | None = forecast
+        self._group = group
+        self.rows = ask.rows
+        self.expected_s = expected_s
+        self.wanted_by_s = ask.wanted_by_s
 
     def release(self) -> None:
         """Give the room back; a second call changes nothing."""
-        admission, self._admission = self._admission, None
-        if admission is not None:
-            admission.rows_in_flight -= self.rows
+        forecast, self._forecast = self._forecast, None
+        if forecast is not None:
+            forecast.leave(self._group, self.rows)
+
+
+class Line:
+    """One model version at the door: the forecast of its queue, and who asks how often."""
+
+    __slots__ = ("_promised_s", "_rates", "errors_s", "forecast", "margin")
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.forecast = Forecast(capacity)
+        self.errors_s: deque[float] = deque(maxlen=ERRORS_KEPT)
+        self.margin = LateMargin()
+        self._rates = [ArrivalRate() for _ in Priority]
+        self._promised_s = -math.inf
+
+    def observe_ask(self, now_s: float, rows: int, priority: Priority) -> None:
+        """Take in that so many rows want to come in, whether or not they may."""
+        self._rates[priority].observe(now_s, rows)
+
+    def asked_per_s(self, now_s: float) -> float:
+        """Return the rows a second that want to come in."""
+        return sum(rate.per_s(now_s) for rate in self._rates)
+
+    def promise_s(self, now_s: float, rows: int, soonest_s: float) -> float:
+        """Return after how long, at least `soonest_s`, there is room that nobody was told of.
+
+        Room is told of at `RETURN_SHARE` of the throughput, up to `RETRY_AFTER_S_MAX` ahead: who
+        is refused then may be refused again.
+        """
+        capacity = self.forecast.capacity
+        at_s = max(now_s + soonest_s, self._promised_s)
+        latest_s = now_s + RETRY_AFTER_S_MAX
+        if at_s >= latest_s:
+            return RETRY_AFTER_S_MAX
+        per_s = capacity.service.rows_per_s(capacity.online_rows) * max(1, len(capacity.workers))
+        self._promised_s = at_s + rows * capacity.gateways / (per_s * RETURN_SHARE)
+        return at_s - now_s
+
+    def reserved_rows(self, now_s: float, priority: Priority) -> int:
+        """Return the rows of higher priorities that are expected within one run.
+
+        A request that leaves room for them is refused before any of them is; where nobody asks
+        with a higher priority nothing is kept.
+        """
+        if not priority:
+            return 0
+        asked_per_s = self._rates[0].per_s(now_s)
+        if priority > 1:
+            asked_per_s += self._rates[1].per_s(now_s)
+        if not asked_per_s:
+            return 0
+        capacity = self.forecast.capacity
+        expected = capacity.service.batch_s(capacity.batch_rows) * asked_per_s
+        return math.ceil(expected + math.sqrt(expected) - RESERVED_MIN)
 
 
 class Admission:
-    """The queue of one model version, as this gateway sees it: a bound on the rows in flight.
+    """One gateway's door: lets in what can be answered in time, across models and priorities.
 
-    Accepts iff now + o + r + ceil((Q + w) / (N B)) S(B) <= deadline, with r <= S(B) the rest of
-    the present run and Q the rows in flight: this gateway's own, times the number of gateways
-    (design.md, section 4). So an admitted request waits at most its deadline minus now, and the
-    rows in flight never exceed N B ((deadline - now - o) / S(B) - 1), except that a lone request
-    is always accepted: an empty system tries. A refused request that comes back after
-    `retry_after_s` is accepted, if the queue has drained at X(B) and nobody else was let in.
+    One model: accepts iff now + o + r + ceil((Q + w) / (N B)) S(B) <= the time wanted, with r the
+    rest of the present run and Q the rows that wait (design.md, section 4; `Forecast.bound_s`),
+    less the `LateMargin`. So an admitted request waits at most until the time it wants, less S(B)
+    and the way back.
+
+    Several models on the same workers run by earliest due time, without preemption. A request is
+    let in iff the work due before it, a run of another model that may just have begun, and its own
+    batch end in time, and nobody who was let in before is made late by it. A request that is alone
+    is always let in: an empty system tries.
     """
 
-    __slots__ = ("rows_in_flight",)
+    def __init__(self, overhead: Overhead) -> None:
+        self._overhead = overhead
+        self._lines: dict[str, Line] = {}
 
-    def __init__(self) -> None:
-        self.rows_in_flight = 0
+    def set_capacity(self, model_key: str, capacity: Capacity) -> None:
+        """Say what serves a model version from now on."""
+        line = self._lines.get(model_key)
+        if line is None:
+            self._lines[model_key] = Line(capacity)
+        else:
+            line.forecast.set_capacity(capacity)
 
-    def admit(
-        self, now_s: float, rows: int, wanted_by_s: float, capacity: Capacity
-    ) -> Permit | Refusal:
-        """Return a permit for `rows` rows to be answered by `wanted_by_s`, or a refusal.
+    def forecast(self, model_key: str) -> Forecast | None:
+        """Return the forecast of a model version, None if no capacity was ever known."""
+        line = self._lines.get(model_key)
+        return None if line is None else line.forecast
 
-        Times are seconds on the caller's monotonic clock.
+    def own_rows(self, model_key: str) -> int:
+        """Return the rows of a model version that this gateway has in flight."""
+        line = self._lines.get(model_key)
+        return 0 if line is None else line.forecast.own_rows
+
+    def observe_answer(self, model_key: str, permit: Permit, now_s: float) -> None:
+        """Take in that an answer is there, or that its deadline has passed."""
+        line = self._lines[model_key]
+        line.errors_s.append(abs(now_s - permit.expected_s))
+        line.margin.observe(now_s > permit.wanted_by_s)
+
+    def end_frame(self, model_key: str) -> None:
+        """Take in that the answers of one result frame have been observed."""
+        line = self._lines.get(model_key)
+        if line is not None:
+            line.margin.end_frame()
+
+    def error_s(self, model_key: str) -> float:
+        """Return by how much answers came sooner or later than expected: p95 of the last ones."""
+        line = self._lines.get(model_key)
+        return 0.0 if line is None else nearest_rank(sorted(line.errors_s), ERROR_PERCENT)
+
+    def forget_runs(self) -> None:
+        """Forget what workers do: the queue that said so is gone."""
+        for line in self._lines.values():
+            line.forecast.forget_runs()
+
+    def admit(self, now_s: float, ask: Ask) -> Permit | Refusal:
+        """Return a permit for the rows of `ask`, or a refusal.
+
+        Times are seconds on the caller's monotonic clock. The model's capacity is known.
         """
-        late_s = self._finish_s(now_s, rows, capacity) - wanted_by_s
-        if late_s > 0 and self.rows_in_flight > 0:
-            return Refusal(self._room_in_s(late_s, capacity))
-        self.rows_in_flight += rows
-        return Permit(self, rows)
+        line = self._lines[ask.model_key]
+        forecast = line.forecast
+        late_s, waits_s = self._judge(line, now_s, ask)
+        line.observe_ask(now_s, ask.rows, ask.priority)
+        if late_s > 0:
+            return self._refusal(line, now_s, ask.rows, late_s)
+        overhead = self._overhead
+        asked_per_s = line.asked_per_s(now_s)
+        expected_s = waits_s + forecast.expected_s(now_s, ask.rows, asked_per_s, overhead)
+        group = forecast.enter(now_s, ask.rows, ask.wanted_by_s, overhead.typical_s / 2)
+        return Permit(forecast, group, ask, expected_s)
 
-    def _finish_s(self, now_s: float, rows: int, capacity: Capacity) -> float:
-        ahead = self.rows_in_flight * capacity.gateways + rows
+    def refuse_early(self, now_s: float, ask: Ask) -> Refusal | None:
+        """Return the refusal that `ask` would get, None if it would be let in.
+
+        For a caller who has not looked at the body yet: a request that is not refused here comes
+        to `admit` and is counted there.
+        """
+        line = self._lines[ask.model_key]
+        late_s, _ = self._judge(line, now_s, ask)
+        if late_s <= 0:
+            return None
+        line.observe_ask(now_s, ask.rows, ask.priority)
+        return self._refusal(line, now_s, ask.rows, late_s)
+
+    def _judge(self, line: Line, now_s: float, ask: Ask) -> tuple[float, float]:
+        """Return by how much it, or another for it, would be late, and its wait for other models.
+
+        At most 0 if it may come in.
+        """
+        forecast = line.forecast
+        reserved = line.reserved_rows(now_s, ask.priority)
+        late_s = forecast.bound_s(now_s, ask.rows, reserved, self._overhead) - ask.wanted_by_s
+        late_s += line.margin.share * forecast.capacity.target_s
+        others = self._neighbours(line, now_s)
+        if not others:
+            is_alone = late_s > 0 and not forecast.rows_in_flight(now_s)
+            return 0.0 if is_alone else late_s, 0.0
+        me = Demand(forecast, line.asked_per_s(now_s))
+        shared = SharedWorkers(me, others, now_s, self._overhead.typical_s / 2)
+        waits_s = shared.wait_s(min(ask.wanted_by_s, now_s + forecast.capacity.target_s))
+        caused_s = shared.lateness_caused_s(ask, self._overhead.worst_s)
+        return max(late_s + waits_s, caused_s), waits_s
+
+    def _refusal(self, line: Line, now_s: float, rows: int, late_s: float) -> Refusal:
+        """Say when this request would be in time.
+
+        The queue's end stands still while the workers work and nobody else is let in, so a request
+        that is late by so much now is in time so much later. What S(B) varies by comes on top. And
+        those who were refused before come back first, or all would come at once.
+        """
+        capacity = line.forecast.capacity
         run_s = capacity.service.batch_s(capacity.batch_rows)
-        return now_s + capacity.overhead_s + (_runs(ahead, capacity) + 1) * run_s
+        soonest_s = late_s + run_s * capacity.service.jitter + self._overhead.typical_s
+        return Refusal(line.promise_s(now_s, rows, min(soonest_s, RETRY_AFTER_S_MAX)))
 
-    def _room_in_s(self, late_s: float, capacity: Capacity) -> float:
-        """Return when a request that is now too late by `late_s` would be admitted.
-
-        Time alone does not help, its deadline moves with it: batches must end, each of which makes
-        the estimate shorter by S(B). The present run comes on top: it may just have begun, and
-        hold a single row. When nothing is in flight any more the request is admitted anyhow.
-        """
-        service = capacity.service
-        run_s = service.batch_s(capacity.batch_rows)
-        in_flight = _runs(self.rows_in_flight * capacity.gateways, capacity)
-        ending = min(math.ceil(late_s / run_s), in_flight) + 1
-        return ending * run_s * (1 + service.jitter) + capacity.overhead_s
-
-
-def _runs(rows: int, capacity: Capacity) -> int:
-    """Return how many runs, one after the other, `rows` take on all workers."""
-    return math.ceil(rows / (max(capacity.workers, 1) * capacity.batch_rows))
+    def _neighbours(self, line: Line, now_s: float) -> list[Demand]:
+        """The other models on the same workers that have rows in flight or want to."""
+        if len(self._lines) == 1:
+            return []
+        mine = line.forecast.capacity.workers
+        demands = [
+            Demand(other.forecast, other.asked_per_s(now_s))
+            for other in self._lines.values()
+            if other is not line and not mine.isdisjoint(other.forecast.capacity.workers)
+        ]
+        return [
+            one for one in demands if one.forecast.own_rows or one.asked_per_s > ASKED_PER_S_MIN
+        ]

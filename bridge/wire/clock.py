@@ -34,3 +34,7 @@ class ServerClock:
     def server_us(self, monotonic_s: float) -> int:
         """Return the instant on the server's clock, in microseconds since its epoch."""
         return int((monotonic_s + self._offset_s) * MICROSECONDS)
+
+    def monotonic_s(self, server_us: int) -> float:
+        """Return an instant of the server's clock as seconds of this process's monotonic clock."""
+        return server_us / MICROSECONDS - self._offset_s

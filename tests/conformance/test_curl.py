@@ -18,7 +18,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from bridge.gateway.http import BODY_BYTES_MAX
+from bridge.gateway.inference import BODY_BYTES_MAX
 from tests.conformance.served_models import SAMPLES
 from tests.conftest import required_in_ci
 from tests.sample_models import ROOT, example_tensors, predict, read_example, version_folder

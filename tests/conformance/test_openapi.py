@@ -15,8 +15,10 @@ from bridge.contract.datatype import DATATYPES
 from bridge.contract.invalid import InvalidCode
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.gateway.dialects.call import PRIORITY_MAX, TIMEOUT_PLAUSIBLE_MAX_S, InputLimits
+from bridge.gateway.dialects.priority import PRIORITY_NAMES
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.http import BODY_BYTES_MAX, BODY_S_MAX, Routes, listed_routes
+from bridge.gateway.http import Routes, listed_routes
+from bridge.gateway.inference import BODY_BYTES_MAX, BODY_S_MAX
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.openapi import (
     EXAMPLE_VALUES_MAX,
@@ -25,7 +27,7 @@ from bridge.gateway.openapi import (
     openapi_document,
 )
 from bridge.gateway.problem import ProblemCode
-from bridge.gateway.responses import ERROR_BYTES_MAX
+from bridge.gateway.reply import ERROR_BYTES_MAX
 from tests.conformance.served_models import SAMPLES
 from tests.system import System, post
 
@@ -167,6 +169,7 @@ async def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> Non
     components = document["components"]
     body = components["requestBodies"]["Inference"]["description"]
     parameters = components["schemas"]["RequestParameters"]
+    _, priority_number = components["schemas"]["Priority"]["anyOf"]
     limits = InputLimits()
     said = {
         "body": body,
@@ -178,7 +181,7 @@ async def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> Non
         "id": components["schemas"]["InferenceRequest"]["properties"]["id"]["maxLength"],
         "error": components["schemas"]["Error"]["properties"]["error"]["maxLength"],
         "parameters": parameters["maxProperties"],
-        "priority": parameters["properties"]["priority"]["maximum"],
+        "priority": priority_number["maximum"],
         "timeout_us": parameters["properties"]["timeout"]["maximum"],
         "timeout_ms": components["parameters"]["Timeout"]["schema"]["maximum"],
     }
@@ -196,6 +199,11 @@ async def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> Non
         "timeout_us": TIMEOUT_PLAUSIBLE_MAX_S * 1e6,
         "timeout_ms": TIMEOUT_PLAUSIBLE_MAX_S * 1e3,
     }
+
+
+async def test_its_priorities_are_those_of_the_code(document: dict[str, Any]) -> None:
+    name, _ = document["components"]["schemas"]["Priority"]["anyOf"]
+    assert name["enum"] == list(PRIORITY_NAMES)
 
 
 async def test_it_names_the_models_that_are_served(document: dict[str, Any]) -> None:

@@ -136,6 +136,12 @@ async def test_a_bad_timeout_header_is_refused(typed_system: TypedSystem, text: 
     assert (answer.status, answer.code, answer.is_error_body) == (400, "bad_deadline", True)
 
 
+@pytest.mark.parametrize("text", ["high", "Critical", "-1", "65536", "1.0", "", "default, 1"])
+async def test_a_bad_priority_header_is_refused(typed_system: TypedSystem, text: str) -> None:
+    answer = await post(typed_system.url, body(), f"X-Priority: {text}")
+    assert (answer.status, answer.code, answer.is_error_body) == (400, "bad_parameter", True)
+
+
 async def test_a_timeout_above_the_maximum_is_capped_and_said(typed_system: TypedSystem) -> None:
     answer = await post(typed_system.url, body(), "X-Request-Timeout-Ms: 7200000")
     assert (answer.status, answer.headers["x-request-timeout-ms"]) == (200, "3600000")

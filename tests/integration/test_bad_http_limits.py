@@ -12,7 +12,7 @@ import pytest
 
 from bridge.gateway.connection import HEADER_LINE_BYTES_MAX, HEADERS_MAX
 from bridge.gateway.dialects.call import InputLimits
-from bridge.gateway.http import BODY_BYTES_MAX
+from bridge.gateway.inference import BODY_BYTES_MAX
 from tests.raw_http import Answer, ask, chunked, connected, exchange, request, resident_bytes
 from tests.typed_model import TYPED, TypedSystem, body, counted_request, outputs, post
 

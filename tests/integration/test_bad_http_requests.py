@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from bridge.gateway.http import BODY_BYTES_MAX
+from bridge.gateway.inference import BODY_BYTES_MAX
 from tests.raw_http import Answer, Connection, ask, connected, exchange, request
 from tests.typed_model import TYPED, TypedSystem, body, outputs, post
 

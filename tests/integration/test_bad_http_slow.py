@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from bridge.gateway.connection import DEFAULT_LIMITS
-from bridge.gateway.http import BODY_S_MAX
+from bridge.gateway.inference import BODY_S_MAX
 from tests.raw_http import Answer, ask, connected, request, resident_bytes
 from tests.typed_model import TYPED, TypedSystem, assert_alive_and_right, body
 

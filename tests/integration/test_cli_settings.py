@@ -93,6 +93,8 @@ SETTINGS = {
     "serve": {
         "models": "/m",
         "threads": "3",
+        "batch-fill": "0.5",
+        "batch-floor": "0.1",
         "host": "::1",
         "port": "9000",
         "gateways": "2",
@@ -106,15 +108,18 @@ SETTINGS = {
         "redis": "redis://:p@h",
         "allow-open-redis": "1",
         "share-port": "1",
+        "no-express": "1",
     },
     "worker": {
         "models": "/m",
         "threads": "3",
+        "batch-fill": "0.5",
+        "batch-floor": "0.1",
         "redis": "redis://:p@h",
         "allow-open-redis": "1",
     },
 }
-FLAGS = ("allow-open-redis", "share-port")
+FLAGS = ("allow-open-redis", "share-port", "no-express")
 
 
 @pytest.mark.parametrize("command", SETTINGS)

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import redis
 import redis.asyncio as aioredis
 
 from bridge.embedded_queue import EmbeddedQueue
 from bridge.wire import keys
 from tests.conftest import FindServer
 from workers.connection import Connector
-from workers.writer import DeadFrame, Finished, Writer
+from workers.writer import DeadFrame, Finished, Later, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,7 +46,7 @@ async def take_frame(client: aioredis.Redis) -> bytes:
     return entry_id
 
 
-async def write(queue: EmbeddedQueue, *handed_over: Finished) -> None:
+async def write(queue: EmbeddedQueue, *handed_over: Finished | Later) -> None:
     """Hand over and return when the writer has sent it all."""
     writer = Writer(Connector(queue.url, "writer"))
     for finished in handed_over:
@@ -63,7 +64,7 @@ async def test_a_result_reaches_its_gateway_and_its_frame_is_acknowledged_and_go
     queue: EmbeddedQueue, client: aioredis.Redis
 ) -> None:
     entry_id = await take_frame(client)
-    await write(queue, Finished([("gw", RESULT)], [(MODEL, entry_id)]))
+    await write(queue, Finished([("gw", RESULT)], [(STREAM, entry_id)]))
     assert await client.lrange(keys.results_key("gw"), 0, -1) == [RESULT]
     assert await pending(client) == 0
     assert await client.xlen(STREAM) == 0
@@ -93,7 +94,7 @@ async def test_a_refused_result_leaves_its_frame_to_be_run_again(
     entry_id = await take_frame(client)
     # At its limit the server refuses RPUSH and would still perform XACK and XDEL.
     await client.config_set("maxmemory", 1)
-    await write(queue, Finished([("gw", RESULT)], [(MODEL, entry_id)]))
+    await write(queue, Finished([("gw", RESULT)], [(STREAM, entry_id)]))
     await client.config_set("maxmemory", 0)
     assert await client.llen(keys.results_key("gw")) == 0
     assert await pending(client) == 1
@@ -108,8 +109,8 @@ async def test_a_result_that_cannot_be_stored_holds_up_no_other(
     await client.set(keys.results_key("broken"), b"not a list")
     await write(
         queue,
-        Finished([("broken", RESULT)], [(MODEL, kept)]),
-        Finished([("gw", RESULT)], [(MODEL, done)]),
+        Finished([("broken", RESULT)], [(STREAM, kept)]),
+        Finished([("gw", RESULT)], [(STREAM, done)]),
     )
     assert await client.lrange(keys.results_key("gw"), 0, -1) == [RESULT]
     held = await client.xpending_range(STREAM, keys.GROUP, "-", "+", 10)
@@ -121,7 +122,7 @@ async def test_a_dead_letter_keeps_the_bytes_and_says_why_and_then_the_frame_is_
 ) -> None:
     entry_id = await take_frame(client)
     dead = DeadFrame(MODEL, entry_id, b"junk", "not a request frame")
-    await write(queue, Finished([], [(MODEL, entry_id)], dead))
+    await write(queue, Finished([], [(STREAM, entry_id)], dead))
     ((_, fields),) = await client.xrange(keys.dead_key(MODEL))
     assert fields[keys.FRAME_FIELD] == b"junk"
     assert fields[keys.REASON_FIELD] == b"not a request frame"
@@ -135,7 +136,7 @@ async def test_a_dead_letter_that_is_refused_leaves_its_frame(
     entry_id = await take_frame(client)
     await client.config_set("maxmemory", 1)
     dead = DeadFrame(MODEL, entry_id, b"junk", "not a request frame")
-    await write(queue, Finished([], [(MODEL, entry_id)], dead))
+    await write(queue, Finished([], [(STREAM, entry_id)], dead))
     await client.config_set("maxmemory", 0)
     assert await pending(client) == 1
 
@@ -144,8 +145,30 @@ async def test_what_was_answered_without_a_run_is_acknowledged(
     queue: EmbeddedQueue, client: aioredis.Redis
 ) -> None:
     entry_id = await take_frame(client)
-    await write(queue, Finished([], [(MODEL, entry_id)]))
+    await write(queue, Finished([], [(STREAM, entry_id)]))
     assert await pending(client) == 0
+
+
+async def test_what_is_made_later_is_made_by_the_writer_and_sent_like_the_rest(
+    queue: EmbeddedQueue, client: aioredis.Redis
+) -> None:
+    entry_id = await take_frame(client)
+    await write(queue, lambda: Finished([("gw", RESULT)], [(STREAM, entry_id)]))
+    assert await client.lrange(keys.results_key("gw"), 0, -1) == [RESULT]
+    assert await pending(client) == 0
+
+
+async def test_what_is_to_be_done_afterwards_is_done_when_it_was_sent(
+    queue: EmbeddedQueue, client: aioredis.Redis
+) -> None:
+    seen: list[int] = []
+    with redis.Redis.from_url(queue.url) as other:
+        results = keys.results_key("gw")
+        finished = Finished(
+            [("gw", RESULT)], [], afterwards=lambda: seen.append(other.llen(results))
+        )
+        await write(queue, finished)
+    assert seen == [1]
 
 
 async def test_a_writer_that_is_given_up_ends_although_nobody_answers(queue: EmbeddedQueue) -> None:

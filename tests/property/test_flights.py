@@ -22,7 +22,7 @@ from bridge.wire.frame import (
     decode_request,
     encode_frame,
 )
-from tests.unit.gateway.flights import SERVICE, Sky
+from tests.unit.gateway.flights import MODEL, SERVICE, Sky
 
 
 @dataclass
@@ -123,7 +123,7 @@ def test_every_caller_gets_its_own_rows_once_or_a_problem(
             assert isinstance(outcome, Problem)
             expected = "rows_failed" if plan.fate == "failed" else "deadline_exceeded"
             assert outcome.code.value == expected
-    assert (len(sky.table), sky.admission.rows_in_flight) == (0, 0)
+    assert (len(sky.table), sky.admission.own_rows(MODEL)) == (0, 0)
 
 
 @given(st.lists(plans, min_size=1, max_size=12), st.integers(1, 8))

@@ -6,9 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bridge.wire.frame import RequestEntry
+from bridge.scheduling.lanes import LaneShares, ModelLane
+from bridge.wire.frame import Lane, RequestEntry
 from tests.unit.workers.taken import LEASE_S, entry, pace, taken
 from workers.hand import Hand, Slice, TakenFrame
+from workers.stream import streams_of
 
 MODELS = ("a@1", "b@1")
 BATCH_ROWS = {"a@1": 4, "b@1": 2}
@@ -20,7 +22,9 @@ class HandMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hand = Hand({key: pace(rows, 1000.0) for key, rows in BATCH_ROWS.items()}, LEASE_S)
+        paces = {key: pace(rows, 1000.0, 20_000) for key, rows in BATCH_ROWS.items()}
+        # A floor high enough that the batch lane goes by right within the steps of one run.
+        self.hand = Hand(paces, LEASE_S, LaneShares(fill=0.75, floor=0.3))
         self.now_s = 0.0
         self.waiting: list[tuple[TakenFrame, RequestEntry]] = []
         self.running: list[Slice] = []
@@ -33,18 +37,30 @@ class HandMachine(RuleBasedStateMachine):
 
     @rule(
         model=st.sampled_from(("a@1", "a@1", "b@1")),
+        lane=st.sampled_from(("online", "online", "batch")),
         width=st.sampled_from([1, 1, 1, 2]),
         sizes=st.lists(st.sampled_from([1, 1, 2, 6]), min_size=1, max_size=4),
         left_s=st.sampled_from([-1.0, 1.0, 1000.0, 1000.0]),
         runs_alone=st.booleans(),
     )
     def put(
-        self, model: str, width: int, sizes: list[int], left_s: float, runs_alone: bool
+        self,
+        model: str,
+        lane: Lane,
+        width: int,
+        sizes: list[int],
+        left_s: float,
+        runs_alone: bool,
     ) -> None:
         deadline_us = self.now_us + int(left_s * 1e6)
-        asked = [entry(rows, deadline_us=deadline_us) for rows in sizes]
+        asked = [entry(rows, deadline_us=deadline_us, enqueued_us=self.now_us) for rows in sizes]
         frame = taken(
-            *asked, model_key=model, width=width, renewed_s=self.now_s, runs_alone=runs_alone
+            *asked,
+            model_key=model,
+            lane=lane,
+            width=width,
+            renewed_s=self.now_s,
+            runs_alone=runs_alone,
         )
         self.hand.put([frame])
         self.waiting += [(frame, item) for item in asked]
@@ -89,12 +105,23 @@ class HandMachine(RuleBasedStateMachine):
         assert batch.rows <= BATCH_ROWS[batch.model_key] or len(ran) == 1
         assert len(ran) <= 1 or not any(frame.runs_alone for frame, _ in ran)
         assert all(self.now_s - frame.renewed_s < LEASE_S for frame, _ in ran + unrun)
-        assert ran == [pair for pair in before if pair in ran]
+        online = [(frame, item) for frame, item in ran if frame.frame.lane == "online"]
+        guests = [(frame, item) for frame, item in ran if frame.frame.lane == "batch"]
+        # Online first, and each lane in the order in which it came.
+        assert ran == online + guests
+        assert online == [pair for pair in before if pair in online]
+        assert guests == [pair for pair in before if pair in guests]
         assert all(item.request_id not in self.cancelled for _, item in ran)
-        assert all(item.deadline_us > self.now_us for _, item in ran)
+        assert all(item.deadline_us > self.now_us for _, item in online)
         assert all(piece.entry.request_id in self.cancelled for piece in batch.cancelled)
+        assert all(piece.taken.frame.lane == "online" for piece in batch.expired)
         self.forget(ran + unrun)
+        # The batch lane runs by itself only where no online request is, or one of them by right.
+        assert online or len(guests) <= 1 or not self.waits("online")
         self.running += batch.slices + batch.expired + batch.cancelled
+
+    def waits(self, lane: Lane) -> bool:
+        return any(frame.frame.lane == lane for frame, _ in self.waiting)
 
     def forget(self, given: list[tuple[TakenFrame, RequestEntry]]) -> None:
         """Strike out what was given out, and what was before it and had lost its lease."""
@@ -110,7 +137,8 @@ class HandMachine(RuleBasedStateMachine):
         self.waiting = keep
 
     def remaining(self) -> set[int]:
-        return {id(piece.entry) for queue in self.hand._queues.values() for piece in queue}
+        kinds = self.hand._formation._kinds.values()
+        return {id(piece.entry) for kind in kinds for piece in (*kind.online, *kind.batch)}
 
     @rule(pick=st.integers(0, 100))
     @precondition(lambda self: self.running)
@@ -118,18 +146,20 @@ class HandMachine(RuleBasedStateMachine):
         piece = self.running.pop(pick % len(self.running))
         self.left_open[piece.taken] -= 1
         is_last = not self.left_open[piece.taken]
-        assert self.hand.finish(piece) is (piece.taken if is_last else None)
+        assert self.hand.finish([piece]) == ([piece.taken] if is_last else [])
         if is_last:
             del self.left_open[piece.taken]
 
     @invariant()
     def wants_what_a_batch_lacks(self) -> None:
-        rows = {
-            key: sum(item.rows for frame, item in self.waiting if frame.model_key == key)
-            for key in MODELS
-        }
-        lacking = {key: BATCH_ROWS[key] - rows[key] for key in MODELS}
-        assert self.hand.rows_wanted() == {key: n for key, n in lacking.items() if n > 0}
+        lacking = {lane: BATCH_ROWS[lane.model_key] for lane in streams_of(MODELS)}
+        for frame, item in self.waiting:
+            lacking[frame.stream] -= item.rows
+        wanted = {lane: rows for lane, rows in lacking.items() if rows > 0}
+        for key in MODELS:
+            if ModelLane(key, "online") not in wanted:
+                wanted.pop(ModelLane(key, "batch"), None)
+        assert self.hand.rows_wanted() == wanted
 
 
 HandMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30)

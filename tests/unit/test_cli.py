@@ -12,6 +12,8 @@ COMMANDS = ("serve", "gateway", "worker")
 VALUES = {
     "models": ("/srv/models", Path("/srv/models")),
     "threads": ("3", 3),
+    "batch_fill": ("0.5", 0.5),
+    "batch_floor": ("0.1", 0.1),
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("9000", 9000),
     "gateways": ("4", 4),
@@ -19,6 +21,7 @@ VALUES = {
     "redis": ("redis://queue", "redis://queue"),
     "allow_open_redis": ("1", True),
     "share_port": ("1", True),
+    "no_express": ("1", True),
 }
 
 

@@ -84,6 +84,10 @@ def test_a_gateway_may_take_any_free_port() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
+        ("batch_fill", 0.0, "batch-fill"),
+        ("batch_fill", 1.1, "batch-fill"),
+        ("batch_floor", -0.1, "batch-floor"),
+        ("batch_floor", 1.0, "batch-floor"),
         ("threads", 0, "threads"),
         ("threads", -1, "threads"),
         ("lease_s", 0.9, "lease"),

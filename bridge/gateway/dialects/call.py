@@ -69,6 +69,10 @@ class InferCall(msgspec.Struct, frozen=True):
             timeout_is_capped=timeout_s > TIMEOUT_MAX_S,
         )
 
+    def with_priority(self, priority: int) -> InferCall:
+        """Return the same call with another priority, 0 to `PRIORITY_MAX`."""
+        return msgspec.structs.replace(self, priority=priority)
+
 
 class Body(msgspec.Struct, frozen=True):
     """An HTTP body, its content type and the headers that belong to it."""

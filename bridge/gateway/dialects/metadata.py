@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+from bridge.scheduling.forecast import Capacity
 
 SERVER_NAME = "batchbridge"
 EXTENSIONS = ("binary_tensor_data", "schedule_policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the workers of a version say: its capacity, and whether D can be kept at all."""
+
+    capacity: Capacity
+    keeps_target: bool
 
 
 def server_metadata() -> dict[str, Any]:
@@ -21,10 +31,13 @@ def server_metadata() -> dict[str, Any]:
     return {"name": SERVER_NAME, "version": release, "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(contract: ModelContract, versions: Sequence[str]) -> dict[str, Any]:
+def model_metadata(
+    contract: ModelContract, versions: Sequence[str], measured: Measured | None = None
+) -> dict[str, Any]:
     """Return the document of `GET /v2/models/{m}[/versions/{v}]`; -1 is a variable dimension.
 
-    `parameters` hold what the protocol has no word for, of the model and of each tensor.
+    `parameters` hold what the protocol has no word for, of the model and of each tensor; among
+    them, where a worker serves the version, what was `measured` there.
     """
     serving = contract.serving
     parameters: dict[str, Any] = {
@@ -36,6 +49,8 @@ def model_metadata(contract: ModelContract, versions: Sequence[str]) -> dict[str
         parameters["max_batch_rows"] = serving.max_batch_rows
     if contract.description:
         parameters["description"] = contract.description
+    if measured is not None:
+        parameters["measured"] = _measured(measured)
     return {
         "name": contract.name,
         "versions": list(versions),
@@ -43,6 +58,22 @@ def model_metadata(contract: ModelContract, versions: Sequence[str]) -> dict[str
         "inputs": [_tensor(spec) for spec in contract.inputs],
         "outputs": [_tensor(spec) for spec in contract.outputs],
         "parameters": parameters,
+    }
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    """S(b) = fixed + per_row b and what follows from it; times in milliseconds."""
+    capacity = measured.capacity
+    service = capacity.service
+    return {
+        "workers": len(capacity.workers),
+        "batch_rows": capacity.batch_rows,
+        "fixed_ms": service.fixed_s * 1e3,
+        "per_row_ms": service.per_row_s * 1e3,
+        "jitter": service.jitter,
+        "typical": service.typical,
+        "rows_per_s": len(capacity.workers) * service.rows_per_s(capacity.batch_rows),
+        "keeps_latency_target": measured.keeps_target,
     }
 
 

@@ -10,12 +10,12 @@ import msgspec
 from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 from bridge.contract.model import ModelContract
 from bridge.gateway.dialects.call import (
-    PRIORITY_MAX,
     TIMEOUT_MAX_S,
     AnswerForm,
     InputLimits,
     WantedOutput,
 )
+from bridge.gateway.dialects.priority import parse_priority
 from bridge.gateway.dialects.timeout import parse_timeout_us
 
 ParameterValue = bool | int | float | str
@@ -74,7 +74,7 @@ def read_options(parameters: MaybeParameters, limits: InputLimits) -> RequestOpt
     return RequestOptions(
         timeout_s=None if timeout_s is None else min(timeout_s, TIMEOUT_MAX_S),
         timeout_is_capped=timeout_s is not None and timeout_s > TIMEOUT_MAX_S,
-        priority=_priority(parameters.get("priority", 0)),
+        priority=parse_priority(parameters.get("priority", 0)),
         binary_output=_flag(parameters, "binary_data_output", "parameters", default=False),
     )
 
@@ -190,15 +190,6 @@ def _refuse_many(parameters: Mapping[str, object], where: str, limits: InputLimi
             raise InvalidInput(
                 InvalidCode.BAD_PARAMETER, f"{where}.{shown(key)}: no shared memory is offered"
             )
-
-
-def _priority(value: ParameterValue) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= PRIORITY_MAX:
-        raise InvalidInput(
-            InvalidCode.BAD_PARAMETER,
-            f"parameters.priority: '{shown(value)}' is not a whole number from 0 to {PRIORITY_MAX}",
-        )
-    return value
 
 
 def _flag(parameters: Parameters, key: str, where: str, *, default: bool) -> bool:

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from bridge.gateway.flight import Flight, FlightTable, Outcome
-from bridge.gateway.framer import Framer, PackedFrame
-from bridge.scheduling.admission import Admission, Capacity, Permit
+from bridge.gateway.framer import Framer, FrameRows, PackedFrame
+from bridge.scheduling.admission import Admission, Permit
+from bridge.scheduling.ask import Ask
+from bridge.scheduling.forecast import Capacity
+from bridge.scheduling.overhead import Overhead
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.block import to_block
 from bridge.wire.frame import (
@@ -26,7 +29,7 @@ from bridge.wire.frame import (
 
 MODEL = "m@1"
 SERVICE = ServiceReport(0.001, 0.001, 0.05, 8, 8)
-AMPLE = Capacity(workers=1, batch_rows=1024, service=ServiceTime(1e-6, 1e-9))
+AMPLE = Capacity(frozenset({"w"}), 1024, 1024, ServiceTime(1e-6, 1e-9), target_s=1.0)
 
 
 class ManualLoop(asyncio.AbstractEventLoop):
@@ -76,12 +79,18 @@ class Sky:
     def __init__(self, batch_rows: int = 8) -> None:
         self.loop = ManualLoop()
         self.table = FlightTable(self.loop)
-        self.admission = Admission()
+        self.admission = Admission(Overhead())
+        self.admission.set_capacity(MODEL, AMPLE)
         self.outcomes: dict[bytes, list[Outcome]] = {}
-        self.framer = Framer("gw", lambda _: batch_rows, lambda now_s: int(now_s * 1e6))
+        self.framer = Framer(
+            "gw",
+            lambda _: FrameRows(batch_rows, batch_rows),
+            lambda now_s: int(now_s * 1e6),
+            self.admission.own_rows,
+        )
 
     def permit(self, rows: int) -> Permit:
-        permit = self.admission.admit(0.0, rows, 1e9, AMPLE)
+        permit = self.admission.admit(0.0, Ask(MODEL, rows, 1e9))
         assert isinstance(permit, Permit)
         return permit
 
@@ -99,7 +108,7 @@ class Sky:
         heard: list[Outcome] = []
         deadline_s = self.loop.time() + timeout_s
         flight = self.table.launch(
-            model_key, {"x": x}, self.permit(len(x)), deadline_s, heard.append
+            model_key, {"x": x}, self.permit(len(x)), self.loop.time(), deadline_s, heard.append
         )
         self.outcomes[flight.request_id] = heard
         self.framer.put(flight)

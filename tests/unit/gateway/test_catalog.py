@@ -172,12 +172,10 @@ def test_a_heartbeat_asks_again_for_a_contract_that_has_changed() -> None:
     assert [model.contract_digest for model in wanted] == ["another"]
 
 
-def test_a_contract_learned_again_keeps_what_is_in_flight() -> None:
+def test_a_contract_learned_again_replaces_the_first() -> None:
     known = catalog("m@1")
-    known.find("m", None).admission.rows_in_flight = 7
     known.learn(contract("m@1"), "another", 0.1)
     assert known.find("m", None).digest == "another"
-    assert known.find("m", None).admission.rows_in_flight == 7
 
 
 def test_capacity_is_that_of_the_workers_that_serve_now() -> None:
@@ -188,7 +186,7 @@ def test_capacity_is_that_of_the_workers_that_serve_now() -> None:
     later = known.capacity("m@1", 1.25)
     assert now is not None
     assert later is not None
-    assert (now.workers, later.workers) == (2, 1)
+    assert (len(now.workers), later.workers) == (2, {"second"})
 
 
 def test_capacity_goes_by_the_slowest_worker() -> None:
@@ -200,23 +198,60 @@ def test_capacity_goes_by_the_slowest_worker() -> None:
     assert (capacity.batch_rows, capacity.service.batch_s(2)) == (2, 2.0)
 
 
+def test_capacity_takes_the_smallest_batch_and_the_worker_that_is_slowest_at_it() -> None:
+    known = catalog("m@1")
+    large = ServiceReport(fixed_s=0.02, per_row_s=0.001, jitter=0.05, batch_rows=64, online_rows=60)
+    known.observe(beat("m@1", worker="large", service=large), 0.0)
+    capacity = known.capacity("m@1", 0.0)
+    assert capacity is not None
+    slowest_s = max(0.01 + 0.01 * 8, 0.02 + 0.001 * 8)
+    assert (capacity.batch_rows, capacity.online_rows) == (8, 8)
+    assert capacity.service.batch_s(8) == pytest.approx(slowest_s)
+
+
+def test_frames_for_several_workers_are_small() -> None:
+    known = catalog("m@1")
+    assert known.capacity("m@1", 0.0) is not None
+    alone = known.frame_rows("m@1")
+    known.observe(beat("m@1", worker="second"), 0.0)
+    assert known.capacity("m@1", 0.0) is not None
+    assert (alone, known.frame_rows("m@1")) == ((8, 8), (8, 1))
+
+
 def test_capacity_is_shared_with_the_other_gateways() -> None:
     known = catalog("m@1")
-    known.gateways = 3
+    known.set_gateways(3)
     capacity = known.capacity("m@1", 0.0)
     assert capacity is not None
     assert capacity.gateways == 3
+
+
+def test_a_worker_that_is_heard_again_counts_again() -> None:
+    known = catalog("m@1")
+    assert known.capacity("m@1", 2.0) is None
+    known.observe(beat("m@1"), 2.0)
+    assert known.capacity("m@1", 2.0) is not None
+
+
+def test_a_result_frame_brings_the_newest_times() -> None:
+    known = catalog("m@1")
+    known.capacity("m@1", 0.0)
+    slower = ServiceReport(fixed_s=1.0, per_row_s=0.5, jitter=0.25, batch_rows=2, online_rows=1)
+    known.observe_result("w", "m@1", slower, 0.5)
+    capacity = known.capacity("m@1", 0.5)
+    assert capacity is not None
+    assert (capacity.batch_rows, capacity.online_rows) == (2, 1)
 
 
 def test_a_batch_is_no_larger_than_any_worker_runs() -> None:
     known = catalog("m@1")
     small = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=3, online_rows=3)
     known.observe(beat("m@1", worker="small", service=small), 0.0)
-    assert known.batch_rows("m@1") == 3
+    assert known.frame_rows("m@1").request == 3
 
 
 def test_the_batch_of_a_model_without_workers_is_one_row() -> None:
-    assert Catalog(InputLimits()).batch_rows("m@1") == 1
+    assert Catalog(InputLimits()).frame_rows("m@1") == (1, 1)
 
 
 def test_a_worker_counts_once_however_many_models_it_serves() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bridge.gateway.flight import Flight, Landed, Landing, Outcome, Timings
 from bridge.gateway.problem import queue_unavailable
 from bridge.wire.frame import ResultStatus
-from tests.unit.gateway.flights import Sky, entry, result
+from tests.unit.gateway.flights import MODEL, Sky, entry, result
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_when_the_queue_is_lost_everyone_is_told_once(sky: Sky) -> None:
 @pytest.mark.parametrize("end", ["land", "fail", "abandon", "expire"])
 def test_however_a_flight_ends_its_room_is_given_back(sky: Sky, end: str) -> None:
     (flight,) = flying(sky, 3)
-    assert (sky.admission.rows_in_flight, len(sky.table)) == (3, 1)
+    assert (sky.admission.own_rows(MODEL), len(sky.table)) == (3, 1)
     if end == "land":
         sky.table.land(result(entry(flight.request_id, 3)))
     elif end == "fail":
@@ -269,7 +269,7 @@ def test_however_a_flight_ends_its_room_is_given_back(sky: Sky, end: str) -> Non
         sky.table.abandon(flight)
     else:
         sky.loop.advance(60)
-    assert (sky.admission.rows_in_flight, len(sky.table)) == (0, 0)
+    assert (sky.admission.own_rows(MODEL), len(sky.table)) == (0, 0)
     assert not sky.table.waits_for(flight)
 
 

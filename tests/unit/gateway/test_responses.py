@@ -16,13 +16,13 @@ from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.dialects.call import Body
 from bridge.gateway.flight import Timings
 from bridge.gateway.problem import Problem, ProblemCode, overloaded
+from bridge.gateway.reply import ERROR_BYTES_MAX, answer_reply
 from bridge.gateway.responses import (
-    ERROR_BYTES_MAX,
-    body_response,
     invalid_response,
     json_response,
     problem_response,
     request_id_of,
+    response_of,
 )
 
 
@@ -141,16 +141,20 @@ def test_a_request_keeps_the_id_that_it_was_given() -> None:
 
 def test_an_answer_says_where_its_time_went_in_milliseconds() -> None:
     body = Body("application/json", (), b"{}")
-    headers = body_response(body, Timings(0.001, 0.0025, 1.5), {}).headers
-    assert headers["Server-Timing"] == "queue;dur=1.000, batch;dur=2.500, run;dur=1500.000"
+    reply = answer_reply(body, Timings(0.001, 0.0025, 1.5), "id-1", None)
+    timing = response_of(reply).headers["Server-Timing"]
+    assert timing == "queue;dur=1.000, batch;dur=2.500, run;dur=1500.000"
 
 
 def test_an_answer_keeps_the_headers_of_its_dialect_and_of_the_route() -> None:
     body = Body("application/octet-stream", (("Inference-Header-Content-Length", "5"),), b"12345")
-    response = body_response(body, Timings(0, 0, 0), {"X-Request-Id": "id-1"})
-    assert response.headers["Content-Type"] == "application/octet-stream"
-    assert response.headers["Inference-Header-Content-Length"] == "5"
-    assert response.headers["X-Request-Id"] == "id-1"
+    response = response_of(answer_reply(body, Timings(0, 0, 0), "id-1", 3600.0))
+    assert list(response.headers.items())[:4] == [
+        ("X-Request-Id", "id-1"),
+        ("X-Request-Timeout-Ms", "3600000"),
+        ("Content-Type", "application/octet-stream"),
+        ("Inference-Header-Content-Length", "5"),
+    ]
 
 
 def test_json_is_json_with_the_status_asked_for() -> None:

@@ -4,109 +4,141 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.scheduling.admission import Admission, Capacity, Permit, Refusal
-from bridge.scheduling.service_time import ServiceTime
+from bridge.scheduling.admission import (
+    RETRY_AFTER_S_MAX,
+    RETURN_SHARE,
+    Admission,
+    Permit,
+    Refusal,
+)
+from bridge.scheduling.ask import Ask, Priority
+from bridge.scheduling.forecast import Capacity
+from tests.unit.scheduling.capacities import capacity, no_overhead
 
-# S(4) = 1 s and no overhead: every figure below can be counted on the fingers.
-SERVICE = ServiceTime(fixed_s=0.5, per_row_s=0.125, jitter=0.0)
-ONE = Capacity(workers=1, batch_rows=4, service=SERVICE, overhead_s=0.0)
+KEY = "model@1"
 
 
-def filled(rows: int) -> Admission:
-    """An admission with so many rows in flight."""
-    admission = Admission()
-    admission.rows_in_flight = rows
+def opened(serving: Capacity | None = None) -> Admission:
+    admission = Admission(no_overhead())
+    admission.set_capacity(KEY, serving or capacity())
     return admission
 
 
-def refusal(admission: Admission, rows: int, wanted_by_s: float, capacity: Capacity) -> Refusal:
-    decision = admission.admit(0.0, rows, wanted_by_s, capacity)
+def filled(rows: int, serving: Capacity | None = None) -> Admission:
+    """An admission that has let so many rows in just now, one at a time."""
+    admission = opened(serving)
+    for _ in range(rows):
+        assert isinstance(admission.admit(0.0, Ask(KEY, 1, 1000.0)), Permit)
+    return admission
+
+
+def refusal(admission: Admission, wanted_by_s: float, now_s: float = 0.0) -> Refusal:
+    decision = admission.admit(now_s, Ask(KEY, 1, wanted_by_s))
     assert isinstance(decision, Refusal)
     return decision
 
 
-def is_let_in(admission: Admission, rows: int, wanted_by_s: float, capacity: Capacity) -> bool:
-    return isinstance(admission.admit(0.0, rows, wanted_by_s, capacity), Permit)
+def is_let_in(admission: Admission, rows: int, wanted_by_s: float, now_s: float = 0.0) -> bool:
+    return isinstance(admission.admit(now_s, Ask(KEY, rows, wanted_by_s)), Permit)
 
 
 @pytest.mark.parametrize(
     ("in_flight", "rows", "wanted_by_s", "let_in"),
     [
-        (3, 1, 2.0, True),  # one run after the rest of the present one
-        (3, 1, 1.9, False),
-        (4, 1, 2.0, False),  # a second run
-        (4, 1, 3.0, True),
-        (3, 2, 2.0, False),
-        (7, 1, 3.0, True),
+        (1, 1, 1.625, True),  # the run of one row, S(1) = 0.625 s, then a full batch
+        (1, 1, 1.6, False),
+        (1, 4, 1.625, True),
+        (1, 5, 1.625, False),  # a second batch
+        (1, 5, 2.625, True),
+        (4, 1, 1.625, True),  # three wait behind the first
+        (5, 1, 1.625, False),
     ],
 )
 def test_a_request_is_let_in_if_its_run_ends_in_time(
     in_flight: int, rows: int, wanted_by_s: float, let_in: bool
 ) -> None:
-    assert is_let_in(filled(in_flight), rows, wanted_by_s, ONE) is let_in
+    assert is_let_in(filled(in_flight), rows, wanted_by_s) is let_in
 
 
-def test_the_present_time_counts() -> None:
-    assert isinstance(filled(3).admit(0.5, 1, 2.5, ONE), Permit)
-    assert isinstance(filled(3).admit(0.5, 1, 2.25, ONE), Refusal)
+def test_what_has_passed_of_the_present_run_counts() -> None:
+    assert is_let_in(filled(1), 1, 1.625, now_s=0.5)
 
 
-def test_the_overhead_counts() -> None:
-    slow = Capacity(workers=1, batch_rows=4, service=SERVICE, overhead_s=0.25)
-    assert not is_let_in(filled(3), 1, 2.0, slow)
-    assert is_let_in(filled(3), 1, 2.25, slow)
-
-
-def test_workers_share_what_is_in_flight() -> None:
-    three = Capacity(workers=3, batch_rows=4, service=SERVICE, overhead_s=0.0)
-    assert is_let_in(filled(11), 1, 2.0, three)
-    assert not is_let_in(filled(12), 1, 2.0, three)
-
-
-def test_every_gateway_is_taken_to_have_as_much_in_flight() -> None:
-    two = Capacity(workers=1, batch_rows=4, service=SERVICE, gateways=2, overhead_s=0.0)
-    assert is_let_in(filled(1), 2, 2.0, two)
-    assert not is_let_in(filled(2), 1, 2.0, two)
-
-
-@pytest.mark.parametrize("rows", [1, 10_000])
-def test_a_lone_request_is_always_let_in(rows: int) -> None:
-    assert is_let_in(Admission(), rows, 0.0, ONE)
+def test_a_request_that_is_alone_is_let_in_whatever_it_wants() -> None:
+    assert is_let_in(opened(), 10_000, 0.0)
 
 
 def test_a_refused_request_takes_no_room() -> None:
-    admission = filled(4)
-    refusal(admission, 1, 1.0, ONE)
-    assert admission.rows_in_flight == 4
-
-
-def test_room_comes_in_whole_runs_after_the_present_one() -> None:
-    # 9 rows take three runs and the rest of the present one; by 3.5 s that is half a run too late.
-    assert refusal(filled(8), 1, 3.5, ONE).retry_after_s == 2.0
-
-
-def test_a_request_that_never_fits_among_others_may_come_when_the_queue_is_empty() -> None:
-    assert refusal(filled(5), 1000, 1.0, ONE).retry_after_s == 3.0
-
-
-def test_a_service_whose_time_varies_asks_to_wait_longer() -> None:
-    unsteady = ServiceTime(fixed_s=0.5, per_row_s=0.125, jitter=0.5)
-    capacity = Capacity(workers=1, batch_rows=4, service=unsteady, overhead_s=0.0)
-    assert refusal(filled(8), 1, 3.5, capacity).retry_after_s == 3.0
+    admission = filled(1)
+    refusal(admission, 1.0)
+    assert admission.own_rows(KEY) == 1
 
 
 def test_a_permit_gives_its_room_back_once() -> None:
-    admission = filled(0)
-    first = admission.admit(0.0, 3, 100.0, ONE)
-    second = admission.admit(0.0, 5, 100.0, ONE)
+    admission = opened()
+    first = admission.admit(0.0, Ask(KEY, 3, 100.0))
+    second = admission.admit(0.0, Ask(KEY, 5, 100.0))
     assert isinstance(first, Permit)
     assert isinstance(second, Permit)
     first.release()
     first.release()
-    assert admission.rows_in_flight == 5
+    assert admission.own_rows(KEY) == 5
 
 
-def test_a_permit_says_for_how_many_rows() -> None:
-    permit = Admission().admit(0.0, 7, 100.0, ONE)
+def test_a_permit_says_when_the_answer_is_expected() -> None:
+    permit = opened().admit(1.0, Ask(KEY, 4, 100.0))
     assert isinstance(permit, Permit)
-    assert permit.rows == 7
+    assert permit.expected_s == 2.0
+
+
+def test_the_first_refused_may_come_when_it_would_be_in_time() -> None:
+    assert refusal(filled(1), 1.0).retry_after_s == 0.625
+
+
+def test_the_next_refused_may_come_when_the_first_has_been_served() -> None:
+    admission = filled(1)
+    refusal(admission, 1.0)
+    # Four rows a second, of which a share is for those who come back.
+    expected_s = 0.625 + 1 / (4 * RETURN_SHARE)
+    assert refusal(admission, 1.0).retry_after_s == pytest.approx(expected_s)
+
+
+def test_no_hint_is_longer_than_its_bound() -> None:
+    admission = filled(1)
+    hints_s = [refusal(admission, 1.0).retry_after_s for _ in range(50)]
+    assert max(hints_s) == RETRY_AFTER_S_MAX
+
+
+def test_a_request_that_is_not_refused_early_is_not_counted() -> None:
+    admission = opened()
+    assert admission.refuse_early(0.0, Ask(KEY, 1, 1.0)) is None
+    assert admission.own_rows(KEY) == 0
+
+
+def test_an_early_refusal_is_the_one_that_admit_gives() -> None:
+    early = filled(1).refuse_early(0.0, Ask(KEY, 1, 1.0))
+    assert early == refusal(filled(1), 1.0)
+
+
+def test_no_place_is_kept_where_nobody_of_higher_priority_asks() -> None:
+    admission = opened()
+    admission.admit(0.0, Ask(KEY, 1, 1000.0, Priority.SHEDDABLE))
+    decision = admission.admit(0.0, Ask(KEY, 4, 1.625, Priority.SHEDDABLE))
+    assert isinstance(decision, Permit)
+
+
+def test_places_are_kept_for_the_critical_who_ask() -> None:
+    admission = opened()
+    admission.admit(0.0, Ask(KEY, 1, 1000.0, Priority.CRITICAL))
+    assert isinstance(admission.admit(0.0, Ask(KEY, 4, 1.625)), Refusal)
+
+
+def test_the_critical_have_the_places_that_are_kept_for_them() -> None:
+    admission = opened()
+    admission.admit(0.0, Ask(KEY, 1, 1000.0, Priority.CRITICAL))
+    decision = admission.admit(0.0, Ask(KEY, 4, 1.625, Priority.CRITICAL))
+    assert isinstance(decision, Permit)
+
+
+def test_nothing_is_known_of_a_model_without_capacity() -> None:
+    assert Admission(no_overhead()).forecast(KEY) is None

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.scheduling.batch_size import BATCH_ROWS_CEILING, batch_rows
+from bridge.scheduling.batch_size import (
+    BATCH_ROWS_CEILING,
+    batch_rows,
+    keeps_target,
+    shortest_target_s,
+)
 from bridge.scheduling.service_time import ServiceTime
 
 
@@ -63,3 +68,37 @@ def test_the_batch_reaches_98_percent_of_the_peak_and_no_more() -> None:
 
 def test_jitter_beyond_all_measure_means_row_by_row() -> None:
     assert batch_rows(ServiceTime(0.001, 0.001, jitter=5.0), 10.0, 0.0, None) == 1
+
+
+@pytest.mark.parametrize(
+    ("longest_run_s", "expected"), [(None, 12), (0.75, 8), (0.25, 1), (9.0, 12)]
+)
+def test_other_models_bound_how_long_a_run_may_last(
+    longest_run_s: float | None, expected: int
+) -> None:
+    service = ServiceTime(0.25, 0.0625, jitter=0.0)
+    assert batch_rows(service, 2.0, 0.0, None, longest_run_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("target_s", "overhead_s", "jitter", "is_kept"),
+    [
+        (1.0, 0.0, 0.0, True),
+        (0.9, 0.0, 0.0, False),
+        (1.0, 0.1, 0.0, False),
+        (1.0, 0.0, 0.5, False),
+        (2.0, 0.0, 0.5, True),
+    ],
+)
+def test_a_target_is_kept_if_two_runs_of_one_row_fit_into_it(
+    target_s: float, overhead_s: float, jitter: float, is_kept: bool
+) -> None:
+    assert keeps_target(ServiceTime(0.25, 0.25, jitter), target_s, overhead_s) is is_kept
+
+
+def test_the_shortest_possible_target_is_two_runs_of_one_row_and_the_overhead() -> None:
+    assert shortest_target_s(ServiceTime(0.25, 0.25, jitter=0.5), 0.5) == 2.5
+
+
+def test_jitter_beyond_all_measure_allows_no_target() -> None:
+    assert shortest_target_s(ServiceTime(0.25, 0.25, jitter=1.0), 0.5) == float("inf")

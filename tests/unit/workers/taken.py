@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from bridge.contract.model import ModelContract, TensorSpec
+from bridge.scheduling.forming import Pace
 from bridge.wire.block import from_block, to_block
-from bridge.wire.frame import RequestEntry, RequestFrame
-from workers.hand import Pace, Slice, TakenFrame
+from bridge.wire.frame import Lane, RequestEntry, RequestFrame
+from workers.hand import Slice, TakenFrame
 from workers.model import Model
 from workers.pipeline import Pipeline
 
@@ -28,15 +30,18 @@ def request_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def entry(rows: int = 1, *, deadline_us: int = FAR_US, part: int = 0) -> RequestEntry:
+def entry(
+    rows: int = 1, *, deadline_us: int = FAR_US, part: int = 0, enqueued_us: int = 0
+) -> RequestEntry:
     """A request with an id of its own."""
-    return RequestEntry(request_id(next(_ids)), part, rows, 0, deadline_us)
+    return RequestEntry(request_id(next(_ids)), part, rows, enqueued_us, deadline_us)
 
 
 def taken(
     *entries: RequestEntry,
     model_key: str = "m@1",
     gateway: str = "gw",
+    lane: Lane = "online",
     width: int = 1,
     renewed_s: float = 0.0,
     runs_alone: bool = False,
@@ -46,7 +51,7 @@ def taken(
     rows = sum(item.rows for item in entries)
     x = np.repeat(np.arange(first, first + rows).reshape(rows, 1), width, axis=1)
     block = to_block("x", [x])
-    frame = RequestFrame(request_id(next(_ids)), gateway, "online", list(entries), [block])
+    frame = RequestFrame(request_id(next(_ids)), gateway, lane, list(entries), [block])
     return TakenFrame(
         model_key=model_key,
         entry_id=b"%d-0" % next(_ids),
@@ -66,8 +71,8 @@ def slices_of(frame: TakenFrame) -> list[Slice]:
     ]
 
 
-def pace(batch_rows: int, row_us: float = 0.0) -> Pace:
-    return Pace(batch_rows, lambda rows: rows * row_us)
+def pace(batch_rows: int, row_us: float = 0.0, target_us: float = math.inf) -> Pace:
+    return Pace(batch_rows, lambda rows: rows * row_us, target_us)
 
 
 @dataclass

@@ -6,9 +6,11 @@ import threading
 
 import pytest
 
+from bridge.scheduling.forming import CLOCK_SANE_US, Pace
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire.frame import RequestEntry
 from tests.unit.workers.taken import FAR_US, LEASE_S, entry, pace, taken
-from workers.hand import CANCELLED_IDS_MAX, CLOCK_SANE_US, Batch, Hand, Pace, Slice
+from workers.hand import CANCELLED_IDS_MAX, Batch, Hand, Slice
 
 
 def hand(batch_rows: int = 4, *models: str, row_us: float = 0.0) -> Hand:
@@ -20,6 +22,12 @@ def take(held: Hand, now_s: float = 0.0, now_us: int = 0) -> Batch:
     batch = held.take(lambda: (now_s, now_us))
     assert batch is not None
     return batch
+
+
+def online_wanted(held: Hand) -> dict[str, int]:
+    """The rows that each model's online lane lacks."""
+    wanted = held.rows_wanted().items()
+    return {lane.model_key: rows for lane, rows in wanted if lane.lane == "online"}
 
 
 def entries(pieces: list[Slice]) -> list[RequestEntry]:
@@ -168,7 +176,7 @@ def test_a_frame_whose_lease_has_lapsed_is_not_in_hand_any_more() -> None:
     frame = taken(entry())
     held.put([frame])
     take(held, now_s=LEASE_S)
-    assert not held.holds("m@1", frame.entry_id)
+    assert not held.holds(frame.stream, frame.entry_id)
 
 
 def test_a_frame_that_lapsed_half_way_is_never_acknowledged() -> None:
@@ -176,7 +184,7 @@ def test_a_frame_that_lapsed_half_way_is_never_acknowledged() -> None:
     held.put([taken(entry(), entry())])
     first = take(held).slices[0]
     take(held, now_s=LEASE_S)
-    assert held.finish(first) is None
+    assert held.finish([first]) == []
 
 
 def test_leases_that_are_ours_are_renewed() -> None:
@@ -200,7 +208,7 @@ def test_a_frame_is_done_with_its_last_request() -> None:
     frame = taken(entry(), entry())
     held.put([frame])
     first, second = take(held).slices
-    assert [held.finish(first), held.finish(second)] == [None, frame]
+    assert [held.finish([first]), held.finish([second])] == [[], [frame]]
     assert held.frames_to_renew(0.0) == []
 
 
@@ -214,20 +222,20 @@ def test_the_requests_of_a_suspect_frame_run_alone_one_by_one() -> None:
 def test_the_hand_wants_the_rows_that_a_batch_lacks() -> None:
     held = hand(4, "a@1", "b@1")
     held.put([taken(entry(3), model_key="a@1")])
-    assert held.rows_wanted() == {"a@1": 1, "b@1": 4}
+    assert online_wanted(held) == {"a@1": 1, "b@1": 4}
 
 
 def test_a_model_with_a_batch_in_hand_wants_nothing() -> None:
     held = hand(4, "a@1", "b@1")
     held.put([taken(entry(5), model_key="a@1")])
-    assert held.rows_wanted() == {"b@1": 4}
+    assert online_wanted(held) == {"b@1": 4}
 
 
 def test_what_was_taken_is_wanted_again() -> None:
     held = hand(4)
     held.put([taken(entry(4))])
     take(held)
-    assert held.rows_wanted() == {"m@1": 4}
+    assert online_wanted(held) == {"m@1": 4}
 
 
 def test_a_new_pace_changes_what_is_wanted_and_taken() -> None:
@@ -269,9 +277,36 @@ def test_who_waits_for_work_is_woken(ending: str) -> None:
 def test_who_waits_for_room_is_woken_when_a_batch_is_taken() -> None:
     held = hand(1)
     held.put([taken(entry())])
-    got: list[dict[str, int]] = []
+    got: list[dict[ModelLane, int]] = []
     reader = threading.Thread(target=lambda: got.append(held.wait_hungry()))
     reader.start()
     take(held)
     reader.join(10)
-    assert got == [{"m@1": 1}]
+    assert got == [{ModelLane("m@1", "online"): 1, ModelLane("m@1", "batch"): 1}]
+
+
+def test_a_batch_that_was_waiting_is_told_from_one_that_was_awaited() -> None:
+    held = hand(1)
+    held.put([taken(entry(), entry())])
+    assert [take(held).was_awaited for _ in range(2)] == [False, False]
+
+
+def test_a_frame_of_the_batch_lane_fills_the_batch_of_an_online_one() -> None:
+    held = hand(4)
+    job, call = entry(2), entry()
+    held.put([taken(job, lane="batch"), taken(call)])
+    assert entries(take(held).slices) == [call, job]
+
+
+def test_a_frame_is_told_from_one_of_the_other_lane_with_its_id() -> None:
+    held = hand()
+    frame = taken(entry(), lane="batch")
+    held.put([frame])
+    assert not held.holds(ModelLane("m@1", "online"), frame.entry_id)
+
+
+def test_models_are_ordered_by_their_targets_and_not_by_their_timeouts() -> None:
+    held = Hand({"a@1": pace(4, target_us=500), "b@1": pace(4, target_us=100)}, LEASE_S)
+    soon, due_first = entry(deadline_us=FAR_US - 1), entry()
+    held.put([taken(soon, model_key="a@1"), taken(due_first, model_key="b@1")])
+    assert entries(take(held).slices) == [due_first]

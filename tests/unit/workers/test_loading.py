@@ -142,7 +142,7 @@ REFUSED = {
     "a pipeline that raises": ({"pipeline": "1 / 0\n"}, "ZeroDivisionError"),
     "a wrong number of rows": (
         {"pipeline": WRONG_PREDICT, "contract": tensors()},
-        "output 'y': shape (255, 1) for 256 rows",
+        "output 'y': shape (0, 1) for 1 rows",
     ),
     "no outputs": (
         {"pipeline": "def predict(inputs):\n    return None\n", "contract": tensors()},

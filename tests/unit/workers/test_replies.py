@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bridge.wire.block import from_block
@@ -19,12 +21,15 @@ from workers.isolation import Run
 from workers.replies import FRAME_BYTES_TARGET, result_frames
 
 SERVICE = ServiceReport(0.5, 0.25, 0.05, 8, 8)
-REPORT = BatchReport(rows=9, run_us=1234, counted_here=True)
+REPORT = BatchReport(rows=9, run_us=1234, counted_here=True, ended_us=9_999, waiting_rows=3)
+NOTHING_ELSE: Mapping[str, int] = {}
 
 
-def replies(run: Run, report: BatchReport = REPORT, now_us: int = 0) -> dict[str, ResultFrame]:
+def replies(
+    run: Run, report: BatchReport = REPORT, others_rows: Mapping[str, int] = NOTHING_ELSE
+) -> dict[str, ResultFrame]:
     frames = {}
-    for gateway, data in result_frames("w", "m@1", run, report, SERVICE, now_us):
+    for gateway, data in result_frames("w", "m@1", run, report, SERVICE, others_rows):
         frame = decode_reply(data)
         assert isinstance(frame, ResultFrame)
         frames[gateway] = frame
@@ -97,14 +102,16 @@ def test_a_reply_says_where_the_time_went() -> None:
     frame = taken(entry())
     frame.taken_us = 700
     frame.frame.requests[0] = asked = type(frame.frame.requests[0])(b"Q" * 16, 0, 1, 500, 9_000)
-    (result,) = replies(ok(Slice(frame, asked, 0)), now_us=1_000)["gw"].results
+    report = BatchReport(1, 4_000, counted_here=True, ended_us=5_000)
+    (result,) = replies(ok(Slice(frame, asked, 0)), report)["gw"].results
     assert (result.queue_us, result.batch_us) == (200, 300)
 
 
 def test_clocks_that_disagree_make_no_negative_times() -> None:
-    frame = taken(entry())
-    frame.taken_us = -700
-    (result,) = replies(ok(*slices_of(frame)), now_us=-1_000)["gw"].results
+    frame = taken(entry(enqueued_us=700))
+    frame.taken_us = 600
+    report = BatchReport(1, 100, counted_here=True, ended_us=500)
+    (result,) = replies(ok(*slices_of(frame)), report)["gw"].results
     assert (result.queue_us, result.batch_us) == (0, 0)
 
 
@@ -116,12 +123,19 @@ def test_a_reply_carries_the_part_the_run_and_the_model_of_time() -> None:
     assert (frame.batch, frame.service) == (REPORT, SERVICE)
 
 
+def test_a_reply_tells_each_gateway_what_the_others_have_in_flight() -> None:
+    (a,) = slices_of(taken(entry(), gateway="one"))
+    (b,) = slices_of(taken(entry(), gateway="two"))
+    frames = replies(ok(a, b), others_rows={"one": 5})
+    assert {name: frame.others_rows for name, frame in frames.items()} == {"one": 5, "two": 0}
+
+
 def test_long_texts_travel_in_as_many_frames_as_they_need() -> None:
     pieces = slices_of(taken(entry(1), entry(1), entry(1)))
     text = "x" * (FRAME_BYTES_TARGET // 2)
     outputs = {"y": np.array([text, text, text], dtype=object)}
     run = Run(list(pieces), ResultStatus.OK, outputs)
-    frames = [data for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, 0)]
+    frames = [data for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, NOTHING_ELSE)]
     counts = [len(frame.results) for frame in map(decode_reply, frames)]
     assert (counts, max(map(len, frames)) < FRAME_BYTES_MAX) == ([1, 1, 1], True)
 
@@ -130,6 +144,9 @@ def test_an_answer_larger_than_a_frame_is_a_bad_output_and_its_neighbour_is_answ
     pieces = slices_of(taken(entry(1), entry(1)))
     outputs = {"y": np.array(["x" * (FRAME_BYTES_TARGET + 1), "small"], dtype=object)}
     run = Run(list(pieces), ResultStatus.OK, outputs)
-    frames = [decode_reply(data) for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, 0)]
+    frames = [
+        decode_reply(data)
+        for _, data in result_frames("w", "m@1", run, REPORT, SERVICE, NOTHING_ELSE)
+    ]
     statuses = [item.status for frame in frames for item in frame.results]
     assert statuses == [ResultStatus.BAD_OUTPUT, ResultStatus.OK]

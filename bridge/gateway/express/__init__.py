@@ -1,0 +1,1 @@
+"""The express lane: plain inference requests, answered without a task per request."""

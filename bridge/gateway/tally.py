@@ -1,0 +1,83 @@
+"""Counts of requests, kept in plain numbers and handed to Prometheus in bulk.
+
+prometheus_client takes 8 of a request's 50 µs when each request is counted on its own: three looks
+for a label and five writes into a memory-mapped file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from prometheus_client import Histogram
+
+from bridge.gateway.metrics import GatewayMetrics
+
+# Handed on with each result frame and at the gateway's beat, or sooner when so many wait.
+OBSERVATIONS_MAX = 4_096
+# So few are observed one by one: numpy takes 10 µs to begin.
+_FEW = 8
+
+
+class RequestTally:
+    """What was counted since the last `flush`; the owner flushes before figures are shown."""
+
+    def __init__(self, metrics: GatewayMetrics) -> None:
+        self._metrics = metrics
+        self._outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._refused: defaultdict[str, int] = defaultdict(int)
+        self._answers: defaultdict[str, _Answers] = defaultdict(_Answers)
+
+    def answered(self, model: str, latency_s: float, queue_delay_s: float) -> None:
+        """Count a request that got its rows."""
+        answers = self._answers[self._metrics.model_label(model)]
+        answers.latencies_s.append(latency_s)
+        answers.queue_delays_s.append(queue_delay_s)
+        if len(answers.latencies_s) >= OBSERVATIONS_MAX:
+            self.flush()
+
+    def failed(self, model: str, code: str) -> None:
+        """Count a request that was admitted and not answered."""
+        self._outcomes[self._metrics.model_label(model), code] += 1
+
+    def refused(self, reason: str) -> None:
+        """Count a request that was refused at the door."""
+        self._refused[reason] += 1
+
+    def flush(self) -> None:
+        """Hand everything to Prometheus's series."""
+        metrics = self._metrics
+        for (label, code), count in self._outcomes.items():
+            metrics.requests.labels(label, code).inc(count)
+        for reason, count in self._refused.items():
+            metrics.refused.labels(reason).inc(count)
+        for label, answers in self._answers.items():
+            metrics.requests.labels(label, "ok").inc(len(answers.latencies_s))
+            _observe_all(metrics.latency.labels(label), answers.latencies_s)
+            _observe_all(metrics.queue_delay.labels(label), answers.queue_delays_s)
+        self._outcomes.clear()
+        self._refused.clear()
+        self._answers.clear()
+
+
+class _Answers:
+    """One model's answered requests."""
+
+    __slots__ = ("latencies_s", "queue_delays_s")
+
+    def __init__(self) -> None:
+        self.latencies_s: list[float] = []
+        self.queue_delays_s: list[float] = []
+
+
+def _observe_all(histogram: Histogram, values: list[float]) -> None:
+    """Do what `observe` does for each value; prometheus_client has no public way for many."""
+    if len(values) <= _FEW:
+        for value in values:
+            histogram.observe(value)
+        return
+    places = np.searchsorted(histogram._upper_bounds, values, side="left")
+    for place, count in enumerate(np.bincount(places).tolist()):
+        if count:
+            histogram._buckets[place].inc(count)
+    histogram._sum.inc(sum(values))

@@ -1,0 +1,1 @@
+"""Work for the batch lane: pushed in chunks, at most a window of them unanswered."""

@@ -1,0 +1,1 @@
+"""The capacity planner: what a model needs to keep its latency target, before it is rolled out."""

@@ -1,0 +1,20 @@
+"""The streams of a worker: one for each lane of each model version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.scheduling.lanes import LANES, ModelLane
+from bridge.wire import keys
+
+
+def stream_key(stream: ModelLane) -> str:
+    """Return the key of a lane's stream."""
+    if stream.lane == "online":
+        return keys.online_key(stream.model_key)
+    return keys.batch_key(stream.model_key)
+
+
+def streams_of(model_keys: Iterable[str]) -> list[ModelLane]:
+    """Return both lanes of each model version."""
+    return [ModelLane(key, lane) for key in model_keys for lane in LANES]
