@@ -58,6 +58,7 @@ class ServedVersion:
             batch_rows=self.report.batch_rows,
             batch_us=lambda rows: service.batch_s(rows) * MICROSECONDS,
             target_us=self.model.contract.serving.latency_target_s * MICROSECONDS,
+            rows_cap=self._bounds.rows_cap or math.inf,
         )
 
     def observe(self, rows: int, seconds: float, now_s: float) -> bool:

@@ -45,12 +45,13 @@ class Pace:
     """What batch formation must know of a model version.
 
     `batch_rows` is B, at least 1; `batch_us` is S(b) in microseconds; `target_us` is D, its
-    latency target.
+    latency target; `rows_cap` is what a run must never exceed.
     """
 
     batch_rows: int
     batch_us: Callable[[int], float]
     target_us: float = math.inf
+    rows_cap: float = math.inf
 
     @property
     def row_us(self) -> float:
@@ -159,7 +160,8 @@ class Forming(Generic[T]):
     def _may_stretch(self, rows: int) -> bool:
         """Whether the batch may hold so many rows, more than B."""
         pace = self._pace
-        if rows >= pace.batch_rows + -(-pace.batch_rows // FRAMES_PER_BATCH):
+        most = pace.batch_rows + -(-pace.batch_rows // FRAMES_PER_BATCH) - 1
+        if rows > min(most, pace.rows_cap):
             return False
         return self._moment.now_us + pace.batch_us(rows) + WAY_BACK_US <= pace.due_us(
             self.formed.run[0]

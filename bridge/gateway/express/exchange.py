@@ -96,8 +96,9 @@ class Exchange:
 
     def abandon(self) -> None:
         """The caller has gone: what has not started need not be run."""
-        if self._flight is not None:
-            self._shared.gateway.abandon(self._flight)
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._shared.gateway.abandon(flight)
 
     def _settle(self, outcome: Outcome) -> None:
         # It is called among the landings of other requests: nothing may be raised here.
@@ -105,6 +106,8 @@ class Exchange:
             self._end(self._reply(outcome))
         except Exception:
             self._fail()
+        # The flight holds this exchange: a cycle, whose rows only the collector would free.
+        self._flight = None
 
     def _reply(self, outcome: Outcome) -> Reply:
         shared, admitted, flight = self._shared, self._admitted, self._flight

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bridge.scheduling.formation import Formation
-from bridge.scheduling.forming import CLOCK_SANE_US, Pace
+from bridge.scheduling.forming import CLOCK_SANE_US, WAY_BACK_US, Pace
 from bridge.scheduling.lanes import LaneShares, ModelLane
 from tests.unit.scheduling.waiting import Ask, names, put, singles, take
 
@@ -298,3 +298,22 @@ def test_online_requests_count_on_a_whole_batch_while_no_job_waits() -> None:
     put(waiting, Ask("job"), lane="batch")
     counts.append(waiting.online_rows("m@1"))
     assert counts == [B, 6]
+
+
+def stretched(rows_cap: float, target_us: float) -> int:
+    """The rows of the first batch of 16 when 20 wait, each due after `target_us`."""
+    waiting = formation(m=Pace(16, lambda rows: rows * ROW_US, target_us, rows_cap))
+    put(waiting, *singles("a", 20))
+    return take(waiting).rows
+
+
+def test_a_batch_takes_what_its_last_frame_brought_up_to_an_eighth_more() -> None:
+    assert stretched(math.inf, math.inf) == 17
+
+
+def test_a_batch_takes_no_more_than_b_where_its_first_request_would_be_late_for_it() -> None:
+    assert stretched(math.inf, 17 * ROW_US + WAY_BACK_US - 1) == 16
+
+
+def test_a_batch_never_holds_more_rows_than_its_cap() -> None:
+    assert stretched(16, math.inf) == 16
