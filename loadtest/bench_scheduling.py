@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,38 +23,19 @@ from typing import Any
 import numpy as np
 
 from loadtest.arrivals import Poisson, draw
+from loadtest.bench_offered import OK, Offered, median, offered
 from loadtest.bench_server import PORT, BenchServer, machine, running_server
 from loadtest.bench_subject import OFFLINE_ROWS, Subject, make_subject, print_subject
 from loadtest.capacity import CapacitySearch
 from loadtest.returning_callers import Returned, burst_and_return, offer_and_return
 from loadtest.runner import run_open
-from loadtest.summary import latency_ms, nearest_rank
-from loadtest.traffic import Floats, Recording, Traffic
+from loadtest.traffic import Recording, Traffic
 
-OK, REFUSED = 200, 429
 WANTED_SHARE = 0.99
+BUSY, GAP = "worker_busy_seconds_total", "worker_gap_seconds_total"
 LOADS = (0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0, 10.0)
 LANE_LOADS = (0.1, 0.3, 0.5, 0.7)
 CONNECTIONS_MAX = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """One rate, offered once."""
-
-    load: float
-    offered_per_s: float
-    in_time: float
-    late_of_admitted: float
-    goodput_per_s: float
-    refused: float
-    other: float
-    p50_ms: float
-    p99_ms: float
-    refusal_p99_ms: float
-    lag_p99_ms: float
-    connections: int
-    cores: dict[str, float] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -66,6 +47,7 @@ def main() -> None:
     parser.add_argument("--target-ms", type=float, help="default: 30 S(1)")
     parser.add_argument("--loads", type=float, nargs="+", default=list(LOADS))
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS))
+    parser.add_argument("--one", type=float, help="requests/s that count as 1 instead of offline")
     parser.add_argument("--pin", action="store_true", help="the worker alone on the last core")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
@@ -77,7 +59,7 @@ def main() -> None:
         with running_server(Path(folder), Path(folder) / "models") as server:
             if options.pin:
                 _pin(server)
-            bench = Bench(subject, server, options.seconds, options.rounds)
+            bench = Bench(subject, server, options.seconds, options.rounds, options.one)
             found = {part: PARTS[part](bench, options) for part in options.only}
     if options.json:
         document = {
@@ -99,17 +81,24 @@ class Bench:
     server: BenchServer
     seconds: float
     rounds: int
+    one_per_s: float | None
 
     def offer(self, rate: float, seconds: float, seed: int) -> Offered:
         """Offer a Poisson stream and say what became of it."""
-        before = self.server.cpu_s()
+        server = self.server
+        before, busy_s, gap_s = server.cpu_s(), server.metric(BUSY), server.metric(GAP)
         recording = self.record(rate, seconds, seed)
         cores = {
             role: (spent - before.get(role, 0.0)) / seconds
             for role, spent in self.server.cpu_s().items()
         }
         cores["generator"] = recording.cpu_s / seconds
-        return _offered(recording, self.subject, seconds, cores)
+        busy_s, gap_s = server.metric(BUSY) - busy_s, server.metric(GAP) - gap_s
+        return replace(
+            offered(recording, self.subject, seconds, cores),
+            forecast_error_ms=server.metric("forecast_error_seconds") * 1e3,
+            idle_between_runs=gap_s / max(1e-9, busy_s + gap_s),
+        )
 
     def record(self, rate: float, seconds: float, seed: int) -> Recording:
         """Offer a Poisson stream."""
@@ -128,8 +117,10 @@ class Bench:
         )
 
     def offline_per_s(self) -> float:
-        """The bare loop's rows/s now, while the server is idle."""
-        return self.subject.loop.rows_per_s(OFFLINE_ROWS, max(1.0, self.seconds / 4))
+        """The bare loop's rows/s now, while the server is idle, or what counts instead."""
+        return self.one_per_s or self.subject.loop.rows_per_s(
+            OFFLINE_ROWS, max(1.0, self.seconds / 4)
+        )
 
 
 def _pin(server: BenchServer) -> None:
@@ -140,38 +131,6 @@ def _pin(server: BenchServer) -> None:
                 chosen = cores[-1:] if role == "worker" else cores[:-1]
                 os.sched_setaffinity(int(thread.name), chosen)
     os.sched_setaffinity(0, cores[:-1])
-
-
-def _offered(
-    recording: Recording, subject: Subject, seconds: float, cores: dict[str, float]
-) -> Offered:
-    latency = latency_ms(recording)
-    count = len(recording.status)
-    in_time = int(np.count_nonzero(latency <= subject.target_s * 1e3))
-    refused = recording.status == REFUSED
-    admitted = max(1, count - int(np.count_nonzero(refused)))
-    refusals = (recording.done_s[refused] - recording.intended_s[refused]) * 1e3
-    return Offered(
-        load=count / seconds / subject.limits.offline_per_s,
-        offered_per_s=count / seconds,
-        in_time=in_time / count,
-        late_of_admitted=1 - in_time / admitted,
-        goodput_per_s=in_time / seconds,
-        refused=float(np.mean(refused)),
-        other=float(np.mean((recording.status != OK) & ~refused)),
-        p50_ms=_percentile(latency, 50),
-        p99_ms=_percentile(latency, 99),
-        refusal_p99_ms=_percentile(refusals, 99),
-        lag_p99_ms=_percentile(recording.lag_s[~np.isnan(recording.lag_s)] * 1e3, 99),
-        connections=recording.connections,
-        cores=cores,
-    )
-
-
-def _percentile(values: Floats, percent: float) -> float:
-    if not len(values):
-        return float("nan")
-    return float(np.sort(values)[nearest_rank(percent, len(values)) - 1])
 
 
 def _capacity(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
@@ -197,12 +156,12 @@ def _overload(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         for load in options.loads:
             offered = bench.offer(load * offline[-1], bench.seconds, seed=number + 1)
             found[load].append(offered)
-    rows = {load: _median(offered) for load, offered in found.items()}
+    rows = {load: median(offered) for load, offered in found.items()}
     peak = max(row.goodput_per_s for row in rows.values())
     print("\n| offered / offline | in time | goodput / peak | goodput / offline | late of admitted "
           "| other | p50 ms | p99 ms | refusal p99 ms | cores: gateway, worker, queue, generator "
-          "| generator's lag p99 ms |")  # fmt: skip
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|")
+          "| generator's lag p99 ms | forecast error p95 / D | idle between runs |")  # fmt: skip
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---:|")
     base = statistics.median(offline)
     for load, row in rows.items():
         cores = ", ".join(
@@ -211,19 +170,13 @@ def _overload(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         print(f"| {load:g} | {row.in_time:.3f} | {row.goodput_per_s / peak:.3f} "
               f"| {row.goodput_per_s / base:.3f} | {row.late_of_admitted:.4f} | {row.other:.4f} "
               f"| {row.p50_ms:.1f} | {row.p99_ms:.1f} | {row.refusal_p99_ms:.1f} | {cores} "
-              f"| {row.lag_p99_ms:.2f} |", flush=True)  # fmt: skip
+              f"| {row.lag_p99_ms:.2f} "
+              f"| {row.forecast_error_ms / 1e3 / bench.subject.target_s:.2f} "
+              f"| {row.idle_between_runs:.3f} |", flush=True)  # fmt: skip
     return {
         "offline_per_s": offline,
         "loads": {load: [asdict(one) for one in offered] for load, offered in found.items()},
     }
-
-
-def _median(offered: list[Offered]) -> Offered:
-    names = [name for name in Offered.__dataclass_fields__ if name != "cores"]
-    values = {name: statistics.median(getattr(one, name) for one in offered) for name in names}
-    roles = offered[0].cores
-    cores = {role: statistics.median(one.cores[role] for one in offered) for role in roles}
-    return Offered(**{**values, "cores": cores})
 
 
 def _step(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PORT = 18_080
+METRICS_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,17 @@ class BenchServer:
             while b"total_commands_processed:" not in reply or not reply.endswith(b"\r\n"):
                 reply += connection.recv(65_536)
         return int(reply.partition(b"total_commands_processed:")[2].split(b"\r", 1)[0])
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric's series, 0 where there is none."""
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{PORT}/metrics", timeout=METRICS_S_MAX
+        ) as it:
+            lines = it.read().decode().splitlines()
+        found = [
+            line for line in lines if line.split("{")[0].split(" ")[0] == f"batchbridge_{name}"
+        ]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
     def pids(self) -> dict[str, list[int]]:
         """Return the process ids of the server's processes, by role."""
