@@ -16,6 +16,7 @@ from tests.system import System, running_system
 
 IS_CI = os.environ.get("CI", "") not in ("", "0", "false")
 FindServer = Callable[[Mapping[str, str]], QueueServer]
+KEPT_S = 5.0
 
 
 def required_in_ci(reason: str) -> None:
@@ -49,5 +50,8 @@ async def system(find_server: FindServer) -> AsyncIterator[System]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client, shared by a module's tests."""
-    async with aiohttp.ClientSession() as session:
+    # Below the gateway's 10 s: a client that keeps connections for longer meets one that is being
+    # closed now and then, when its own event loop was busy (starting another system, say).
+    connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_S)
+    async with aiohttp.ClientSession(connector=connector) as session:
         yield session

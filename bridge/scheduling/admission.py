@@ -208,6 +208,8 @@ class Admission:
         if not others:
             is_alone = late_s > 0 and not forecast.rows_in_flight(now_s)
             return 0.0 if is_alone else late_s, 0.0
+        if not forecast.rows_in_flight(now_s) and not any(o.forecast.own_rows for o in others):
+            return 0.0, 0.0  # others may come, but nobody is here
         me = Demand(forecast, line.asked_per_s(now_s))
         shared = SharedWorkers(me, others, now_s, self._overhead.typical_s / 2)
         waits_s = shared.wait_s(min(ask.wanted_by_s, now_s + forecast.capacity.target_s))

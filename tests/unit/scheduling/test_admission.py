@@ -142,3 +142,13 @@ def test_the_critical_have_the_places_that_are_kept_for_them() -> None:
 
 def test_nothing_is_known_of_a_model_without_capacity() -> None:
     assert Admission(no_overhead()).forecast(KEY) is None
+
+
+def test_a_lone_request_is_let_in_although_another_model_was_asked_for_just_now() -> None:
+    admission = opened()
+    admission.set_capacity("busy@1", capacity(target_s=1.0))
+    for number in range(100):
+        answered = admission.admit(number / 100, Ask("busy@1", 4, number / 100 + 100.0))
+        if isinstance(answered, Permit):
+            answered.release()
+    assert isinstance(admission.admit(1.0, Ask(KEY, 1, 1.1)), Permit)
