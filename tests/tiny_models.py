@@ -179,3 +179,22 @@ def infer_body(values: Any, *, width: int = 1, name: str = "x", **more: Any) -> 
     shape = [len(flat) // width, width]
     tensor = {"name": name, "shape": shape, "datatype": "FP64", "data": flat}
     return {"inputs": [tensor], **more}
+
+
+# Each batch of up to 4 rows takes 10 ms, as a model does that computes for so long: 400 rows/s.
+_SLOW_PIPELINE = """
+import threading
+
+BUSY_S = 0.01
+
+
+def predict(inputs):
+    threading.Event().wait(BUSY_S)
+    return {"y": inputs["x"] * 2 + 1}
+"""
+
+
+def write_slow_model(root: Path) -> None:
+    """Write the model `slow`, whose target of 100 ms some 36 rows in flight fill."""
+    contract = "[serving]\nlatency_target_ms = 100\nmax_batch_rows = 4\n" + tensors()
+    write_version(root, "slow", pipeline=_SLOW_PIPELINE, contract=contract)

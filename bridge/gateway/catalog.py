@@ -47,7 +47,7 @@ class WorkerView:
         if service is None or not self.is_alive(now_s):
             return False
         return self.stalled_s <= max(
-            STALLED_S_MIN, STALL_RUNS * _run_s(service, service.batch_rows)
+            STALLED_S_MIN, STALL_RUNS * _time_of(service).batch_s(service.batch_rows)
         )
 
 
@@ -171,19 +171,13 @@ class Catalog:
             return None
         services = [view.services[model_key] for view in serving.values()]
         batch_rows = min(service.batch_rows for service in services)
-        slowest = max(services, key=lambda service: _run_s(service, batch_rows))
+        slowest = max(services, key=lambda service: _time_of(service).batch_s(batch_rows))
         return Capacity(
             workers=frozenset(serving),
             # What each worker can be counted on for: a request may come to any of them.
             batch_rows=batch_rows,
             online_rows=min(batch_rows, *(service.online_rows for service in services)),
-            service=ServiceTime(
-                slowest.fixed_s,
-                slowest.per_row_s,
-                slowest.jitter,
-                slowest.residual,
-                slowest.typical,
-            ),
+            service=_time_of(slowest),
             target_s=version.contract.serving.latency_target_s,
             gateways=self._gateways,
         )
@@ -253,5 +247,7 @@ def _by_name_and_number(version: ModelVersion) -> tuple[str, int]:
     return version.contract.name, int(version.contract.version)
 
 
-def _run_s(service: ServiceReport, rows: int) -> float:
-    return service.fixed_s + service.per_row_s * rows
+def _time_of(report: ServiceReport) -> ServiceTime:
+    return ServiceTime(
+        report.fixed_s, report.per_row_s, report.jitter, report.residual, report.typical
+    )

@@ -64,7 +64,7 @@ class GatewayMetrics:
             registry=self.registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self.overhead = Gauge(
-            "batchbridge_overhead_seconds", "A request's way without waiting and run, p99",
+            "batchbridge_overhead_seconds", "A request's way without waiting and run, p95",
             registry=self.registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self.forecast_error = Gauge(

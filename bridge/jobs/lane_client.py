@@ -102,7 +102,9 @@ class LaneClient:
         if found is None:
             return None
         reply = decode_reply(found[1])
-        return reply if isinstance(reply, ResultFrame) else self.results()
+        if not isinstance(reply, ResultFrame):
+            raise LaneError("a heartbeat, although this client is not registered as a gateway")
+        return reply
 
     def close(self) -> None:
         """Drop the connection and what has not been fetched."""

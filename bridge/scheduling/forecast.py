@@ -50,7 +50,7 @@ class Capacity:
         """
         if len(self.workers) <= 1:
             return self.batch_rows
-        return -(-self.batch_rows // FRAMES_PER_BATCH)
+        return shared_frame_rows(self.batch_rows)
 
     @property
     def longest_rows(self) -> int:
@@ -58,6 +58,11 @@ class Capacity:
         if len(self.workers) <= 1:
             return self.batch_rows
         return self.batch_rows + self.frame_rows - 1
+
+
+def shared_frame_rows(batch_rows: int) -> int:
+    """Return the rows of a frame where several workers share the frames of a model version."""
+    return -(-batch_rows // FRAMES_PER_BATCH)
 
 
 class DueGroup:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from bridge.scheduling.forecast import FRAMES_PER_BATCH
+from bridge.scheduling.forecast import shared_frame_rows
 
 # A deadline further in the past than this is no deadline but a clock that jumped: the gateway,
 # which measures on its own monotonic clock, still ends the request in time.
@@ -138,10 +138,14 @@ class Forming(Generic[T]):
         while queue:
             item = queue[0]
             rows = item.rows
-            if run and (rows > room or item.runs_alone or run[-1].runs_alone):
-                is_alone = item.runs_alone or run[-1].runs_alone
-                if is_alone or reserved or not self._may_stretch(formed.online_rows + rows):
-                    break
+            if run and (item.runs_alone or run[-1].runs_alone):
+                break
+            if (
+                run
+                and rows > room
+                and (reserved or not self._may_stretch(formed.online_rows + rows))
+            ):
+                break
             queue.popleft()
             if is_unwanted(item):
                 formed.unwanted.append(item)
@@ -160,7 +164,7 @@ class Forming(Generic[T]):
     def _may_stretch(self, rows: int) -> bool:
         """Whether the batch may hold so many rows, more than B."""
         pace = self._pace
-        most = pace.batch_rows + -(-pace.batch_rows // FRAMES_PER_BATCH) - 1
+        most = pace.batch_rows + shared_frame_rows(pace.batch_rows) - 1
         if rows > min(most, pace.rows_cap):
             return False
         return self._moment.now_us + pace.batch_us(rows) + WAY_BACK_US <= pace.due_us(

@@ -19,8 +19,6 @@ from bridge.scheduling.simulated_setup import Setup, SimulatedModel
 REFIT_EVERY_S = 0.1
 # What a gateway last said of its rows in flight is believed for so long.
 GATEWAY_BELIEVED_S = 1.0
-# What is kept of a request's time, in ways from the worker to the gateway, when a batch stretches.
-WAYS_KEPT = 4
 PROFILED_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 PROFILED_RUNS = 3
 

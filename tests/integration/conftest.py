@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -25,3 +26,10 @@ async def still_right(typed_system: TypedSystem) -> AsyncIterator[None]:
     """After the test the system is ready and answers a good request rightly."""
     yield
     await assert_alive_and_right(typed_system.url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wide() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client that opens as many connections as it has requests."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield session

@@ -16,6 +16,8 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as aioredis
 
+from bridge.jobs.feeder import feed
+from bridge.jobs.lane_client import LaneClient
 from bridge.wire import keys
 from bridge.wire.block import from_block, to_block
 from bridge.wire.frame import (
@@ -30,7 +32,7 @@ from tests.conftest import FindServer
 from tests.faults.rig import eventually
 from tests.gate import HELD, Gate, held_run
 from tests.system import System, post, running_system
-from tests.tiny_models import Recording, infer_body
+from tests.tiny_models import Recording, affine, infer_body, write_version
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -209,3 +211,19 @@ async def test_a_frame_of_the_other_lane_is_a_dead_letter(pusher: Pusher) -> Non
     letters: Any = await pusher.client.xrange(keys.dead_key(MODEL_KEY))
     ((_, letter),) = letters
     assert letter[keys.REASON_FIELD] == b"a frame of the lane online"
+
+
+async def test_the_feeder_of_the_benchmark_keeps_the_lane_full_and_leaves_nothing(
+    find_server: FindServer, tmp_path: Path
+) -> None:
+    write_version(tmp_path, "plain", graph=affine(2, 1))
+    async with running_system(tmp_path, find_server=find_server) as running:
+        client = LaneClient(running.queue_url, "plain@1")
+        rows, seconds = await asyncio.to_thread(feed, client, 0.5)
+        client.close()
+        async with running.redis() as redis:
+            left = [
+                await redis.xlen(keys.batch_key("plain@1")),
+                await redis.keys("bb:gateway:lane-*"),
+            ]
+    assert (rows > 0, seconds, left) == (True, 0.5, [0, []])

@@ -49,13 +49,6 @@ async def tiny(find_server: FindServer, models: Path) -> AsyncIterator[System]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def wide() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client that opens as many connections as it has requests."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield session
-
-
 def recorded(models: Path, model: str) -> Recording:
     recording = Recording(models / model / "1")
     recording.forget()

@@ -14,23 +14,11 @@ import pytest_asyncio
 
 from tests.conftest import FindServer
 from tests.system import System, post, running_system
-from tests.tiny_models import infer_body, tensors, write_version
+from tests.tiny_models import infer_body, write_slow_model
 from tests.waiting import elapse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Each batch of up to 4 rows takes 10 ms, as a model does that computes for so long.
-SLOW_PIPELINE = """
-import threading
-
-BUSY_S = 0.01
-
-
-def predict(inputs):
-    threading.Event().wait(BUSY_S)
-    return {"y": inputs["x"] * 2 + 1}
-"""
-SLOW_CONTRACT = "[serving]\nlatency_target_ms = 100\nmax_batch_rows = 4\n" + tensors()
 # Far above the hundred milliseconds' worth, about 36 rows, that may be in flight.
 CALLERS = 200
 # The hint is computed from the mean time of a run: on a machine where other tests run as well, one
@@ -41,7 +29,7 @@ TRIES_MAX = 2
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    write_version(root, "slow", pipeline=SLOW_PIPELINE, contract=SLOW_CONTRACT)
+    write_slow_model(root)
     return root
 
 
@@ -49,12 +37,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def slow(find_server: FindServer, models: Path) -> AsyncIterator[System]:
     async with running_system(models, find_server=find_server) as running:
         yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def wide() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield session
 
 
 @dataclass

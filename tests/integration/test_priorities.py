@@ -15,22 +15,10 @@ import pytest
 import pytest_asyncio
 
 from tests.system import System, post, running_system
-from tests.tiny_models import infer_body, tensors, write_version
+from tests.tiny_models import infer_body, write_slow_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Each batch of up to 4 rows takes 10 ms, as a model does that computes for so long: 400 rows/s.
-SLOW_PIPELINE = """
-import threading
-
-BUSY_S = 0.01
-
-
-def predict(inputs):
-    threading.Event().wait(BUSY_S)
-    return {"y": inputs["x"] * 2 + 1}
-"""
-SLOW_CONTRACT = "[serving]\nlatency_target_ms = 100\nmax_batch_rows = 4\n" + tensors()
 FROM_THE_TOP = ("critical", "default", "sheddable")
 # Of each priority. About 36 rows in flight fill the target: each priority alone is less than that,
 # two of them are more.
@@ -45,15 +33,9 @@ APART = 2
 async def slow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Who is refused is the gateway's to say: the queue's kind does not matter."""
     models: Path = tmp_path_factory.mktemp("models")
-    write_version(models, "slow", pipeline=SLOW_PIPELINE, contract=SLOW_CONTRACT)
+    write_slow_model(models)
     async with running_system(models) as running:
         yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def wide() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield session
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.scheduling.forecast import FRAMES_PER_BATCH
+from bridge.scheduling.forecast import shared_frame_rows
 from bridge.scheduling.formation import Formation
 from bridge.scheduling.forming import Formed, Pace
 from bridge.scheduling.lanes import Lane, LaneShares
@@ -27,7 +27,7 @@ STEP = st.lists(
 
 def most_rows(batch_rows: int) -> int:
     """A batch, with what the frame that filled it brought beyond it."""
-    return batch_rows + -(-batch_rows // FRAMES_PER_BATCH) - 1
+    return batch_rows + shared_frame_rows(batch_rows) - 1
 
 
 class Worker:
