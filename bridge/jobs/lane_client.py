@@ -97,7 +97,11 @@ class LaneClient:
         self._redis.xadd(keys.batch_key(self.model_key), fields)
 
     def results(self) -> ResultFrame | None:
-        """Wait for the next results; None when there were none for `RESULTS_BLOCK_S`."""
+        """Wait for the next results; None when there were none for `RESULTS_BLOCK_S`.
+
+        Raises:
+            LaneError: something else than results came.
+        """
         found: Any = self._redis.blpop([keys.results_key(self._name)], timeout=RESULTS_BLOCK_S)
         if found is None:
             return None
