@@ -4,6 +4,9 @@ A request enters with a permit and leaves exactly once: landed (a result), faile
 expired (its deadline), or abandoned (its caller has gone). Whatever arrives for it afterwards is
 counted and dropped, so no second answer is possible, and an answer can reach only the caller
 whose id it carries: ids are a random prefix per gateway process and a counter.
+
+Requests that were admitted together, of one event-loop turn, are one launch: they share a permit,
+a deadline with its timer, and the arrays that hold their rows.
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -51,59 +54,129 @@ class Landed:
 
 
 Outcome = Landed | Problem
-Settle = Callable[[Outcome], None]
+
+
+class Caller(Protocol):
+    """Who waits for a request's outcome."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Hear the outcome, once, among those of other requests: nothing may be raised."""
 
 
 class Flight:
-    """One admitted request on its way: its rows, its permit, and who is told of the outcome."""
+    """One admitted request on its way: its launch, where its rows are, who hears the outcome."""
+
+    __slots__ = ("caller", "launch", "parts", "request_id", "rows", "start")
+
+    def __init__(
+        self, request_id: bytes, launch: Launch, start: int, rows: int, caller: Caller
+    ) -> None:
+        self.request_id = request_id
+        self.launch = launch
+        self.start = start
+        self.rows = rows
+        self.caller = caller
+        # None for a request that travels whole.
+        self.parts: Parts | None = None
+
+    @property
+    def tensors(self) -> Mapping[str, Array]:
+        """The request's own rows."""
+        launch = self.launch
+        if self.rows == launch.permit.rows:
+            return launch.tensors
+        return _rows(launch.tensors, self.start, self.rows)
+
+
+class Returned(NamedTuple):
+    """A flight that landed: its rows begin at `start` in the arrays of the result frame."""
+
+    flight: Flight
+    start: int
+    entry: ResultEntry
+
+
+class Results:
+    """The arrays of one result frame, whose rows belong to several requests."""
+
+    __slots__ = ("arrays", "run_s", "written")
+
+    def __init__(self, arrays: Mapping[str, Array], run_s: float) -> None:
+        self.arrays = arrays
+        self.run_s = run_s
+        # For who writes the rows of all requests at once: what it has written.
+        self.written: object = None
+
+
+class Destination(Protocol):
+    """Where the answers of a launch go, several at a time."""
+
+    def on_returned(self, returned: Sequence[Returned], results: Results) -> None:
+        """Answer these requests of the launch, at least one; nothing may be raised."""
+
+
+class Launch:
+    """Requests that go on their way together; `open` of them are not answered.
+
+    `tensors` hold the rows of all, in the order of `flights`. Answers go to `destination`, or,
+    where that is None, to each flight's own caller, who always hears of problems.
+    """
 
     __slots__ = (
         "deadline_s",
+        "destination",
         "expiry",
+        "flights",
+        "is_sent",
         "launched_s",
         "model_key",
-        "parts",
+        "open",
         "permit",
-        "request_id",
-        "rows",
-        "settle",
         "tensors",
     )
 
     def __init__(
         self,
-        request_id: bytes,
         model_key: str,
         tensors: Mapping[str, Array],
         permit: Permit,
         launched_s: float,
         deadline_s: float,
-        settle: Settle,
+        destination: Destination | None = None,
     ) -> None:
-        self.request_id = request_id
         self.model_key = model_key
         self.tensors = tensors
         self.permit = permit
-        self.rows = permit.rows
         self.launched_s = launched_s
         self.deadline_s = deadline_s
-        self.settle = settle
+        self.destination = destination
+        self.flights: list[Flight] = []
         self.expiry: asyncio.TimerHandle | None = None
-        self.parts = _Parts()
+        self.open = 0
+        self.is_sent = False
+
+    def leave(self, requests: int, rows: int) -> None:
+        """Note that so many requests with so many rows are no longer in flight."""
+        self.open -= requests
+        self.permit.release(rows)
+        if not self.open:
+            # Flights and launch hold each other, and only the collector would free their rows.
+            self.flights = []
+            if self.expiry is not None:
+                self.expiry.cancel()
 
 
-class _Parts:
+class Parts:
     """The parts into which a request was split: the rows of each, and those that came back."""
 
     __slots__ = ("arrived", "rows")
 
-    def __init__(self) -> None:
-        self.rows: list[int] = []
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
         self.arrived: dict[int, Mapping[str, Array]] = {}
 
     def outputs(self) -> Mapping[str, Array]:
-        if len(self.rows) == 1:
-            return self.arrived[0]
+        """Return the rows of all parts, in order."""
         ordered = [self.arrived[part] for part in range(len(self.rows))]
         return {name: np.concatenate([part[name] for part in ordered]) for name in ordered[0]}
 
@@ -131,28 +204,23 @@ class FlightTable:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def launch(
-        self,
-        model_key: str,
-        tensors: Mapping[str, Array],
-        permit: Permit,
-        launched_s: float,
-        deadline_s: float,
-        settle: Settle,
-    ) -> Flight:
-        """Enter a request; `settle` is called once with its outcome, unless it is abandoned.
+    def enter(self, launch: Launch, sizes: Sequence[int], callers: Sequence[Caller]) -> None:
+        """Enter the requests of a launch, which have so many rows each.
 
-        `launched_s`, now, and `deadline_s`, when the flight expires, are monotonic seconds, which
-        the event loop counts as well.
+        Each caller is told once of its request's outcome, unless it is abandoned or its answer
+        goes to the launch's destination. The launch's times are monotonic seconds, which the
+        event loop counts as well.
         """
-        request_id = self._prefix + next(self._counter).to_bytes(
-            REQUEST_ID_BYTES - ID_PREFIX_BYTES, "big"
-        )
-        flight = Flight(request_id, model_key, tensors, permit, launched_s, deadline_s, settle)
-        flight.expiry = self._loop.call_at(deadline_s, self._expire, flight)
-        self._flights[request_id] = flight
+        start, prefix, counter, table = 0, self._prefix, self._counter, self._flights
+        flights = launch.flights
+        for rows, caller in zip(sizes, callers, strict=True):
+            request_id = prefix + next(counter).to_bytes(REQUEST_ID_BYTES - ID_PREFIX_BYTES, "big")
+            flight = table[request_id] = Flight(request_id, launch, start, rows, caller)
+            flights.append(flight)
+            start += rows
+        launch.open = len(flights)
+        launch.expiry = self._loop.call_at(launch.deadline_s, self._expire, launch)
         self._empty.clear()
-        return flight
 
     def waits_for(self, flight: Flight) -> bool:
         """Return whether the flight is still unanswered."""
@@ -171,7 +239,7 @@ class FlightTable:
     def fail(self, flight: Flight, problem: Problem) -> None:
         """Answer one flight with a problem."""
         if self._leave(flight):
-            flight.settle(problem)
+            flight.caller.settle(problem)
 
     def fail_all(self, make_problem: Callable[[], Problem]) -> int:
         """Answer everything in flight with a problem; return how many requests that were."""
@@ -194,13 +262,25 @@ class FlightTable:
             arrays = _arrays(frame)
         except MalformedFrame:
             return self.refuse(frame)
+        results = Results(arrays, frame.batch.run_us / 1e6)
         matched, offset = 0, 0
+        together: dict[Launch, list[Returned]] = {}
         for entry in frame.results:
             flight = self._flights.get(entry.request_id)
-            rows = entry.rows if entry.status is ResultStatus.OK else 0
             if flight is not None:
-                matched += self._land_one(flight, entry, arrays, offset, frame)
-            offset += rows
+                matched += 1
+                if self._came_whole(flight, entry, frame):
+                    # Only now: a frame may name a request twice.
+                    del self._flights[flight.request_id]
+                    together.setdefault(flight.launch, []).append(Returned(flight, offset, entry))
+                else:
+                    self._land_one(flight, entry, results, offset, frame)
+            if entry.status is ResultStatus.OK:
+                offset += entry.rows
+        for launch, returned in together.items():
+            launch.leave(len(returned), sum(one.flight.rows for one in returned))
+            _answer(launch, returned, results)
+        self._note_empty()
         return Landing(matched, len(frame.results) - matched)
 
     def refuse(self, frame: ResultFrame) -> Landing:
@@ -213,47 +293,82 @@ class FlightTable:
                 matched += 1
         return Landing(matched, len(frame.results) - matched)
 
+    def _came_whole(self, flight: Flight, entry: ResultEntry, frame: ResultFrame) -> bool:
+        return (
+            flight.parts is None
+            and flight.launch.is_sent
+            and entry.rows == flight.rows
+            and entry.status is ResultStatus.OK
+            and not entry.part
+            and frame.model_key == flight.launch.model_key
+        )
+
     def _land_one(
         self,
         flight: Flight,
         entry: ResultEntry,
-        arrays: Mapping[str, Array],
-        offset: int,
+        results: Results,
+        start: int,
         frame: ResultFrame,
-    ) -> int:
+    ) -> None:
+        """Take in a part of a request, or what cannot be its answer."""
         if entry.status is not ResultStatus.OK:
             self.fail(flight, of_result(entry.status))
-            return 1
+            return
         parts = flight.parts
-        expected = parts.rows[entry.part] if entry.part < len(parts.rows) else None
-        if expected != entry.rows or frame.model_key != flight.model_key:
+        if (
+            parts is None
+            or frame.model_key != flight.launch.model_key
+            or entry.part >= len(parts.rows)
+            or parts.rows[entry.part] != entry.rows
+        ):
             self.fail(flight, bad_result())
-            return 1
-        end = offset + entry.rows
-        parts.arrived[entry.part] = {name: array[offset:end] for name, array in arrays.items()}
-        if len(parts.arrived) < len(parts.rows):
-            return 1
-        if self._leave(flight):
-            timings = Timings(entry.queue_us / 1e6, entry.batch_us / 1e6, frame.batch.run_us / 1e6)
-            flight.settle(_outcome(parts, timings))
-        return 1
+            return
+        parts.arrived[entry.part] = _rows(results.arrays, start, entry.rows)
+        if len(parts.arrived) == len(parts.rows) and self._leave(flight):
+            flight.caller.settle(_outcome(parts, timings_of(entry, results)))
 
-    def _expire(self, flight: Flight) -> None:
-        if self._leave(flight):
-            flight.settle(expired())
+    def _expire(self, launch: Launch) -> None:
+        for flight in launch.flights:
+            if self._leave(flight):
+                flight.caller.settle(expired())
 
     def _leave(self, flight: Flight) -> bool:
         if self._flights.pop(flight.request_id, None) is None:
             return False
-        flight.permit.release()
-        if flight.expiry is not None:
-            flight.expiry.cancel()
-        if not self._flights:
-            self._empty.set()
+        flight.launch.leave(1, flight.rows)
+        self._note_empty()
         return True
 
+    def _note_empty(self) -> None:
+        if not self._flights:
+            self._empty.set()
 
-def _outcome(parts: _Parts, timings: Timings) -> Outcome:
+
+def _answer(launch: Launch, returned: list[Returned], results: Results) -> None:
+    if launch.destination is not None:
+        launch.destination.on_returned(returned, results)
+        return
+    for one in returned:
+        one.flight.caller.settle(landed(one, results))
+
+
+def landed(returned: Returned, results: Results) -> Landed:
+    """Return the answer of one request."""
+    rows = _rows(results.arrays, returned.start, returned.flight.rows)
+    return Landed(rows, timings_of(returned.entry, results))
+
+
+def timings_of(entry: ResultEntry, results: Results) -> Timings:
+    """Return where the time of one request went."""
+    return Timings(entry.queue_us / 1e6, entry.batch_us / 1e6, results.run_s)
+
+
+def _rows(arrays: Mapping[str, Array], start: int, rows: int) -> dict[str, Array]:
+    return {name: array[start : start + rows] for name, array in arrays.items()}
+
+
+def _outcome(parts: Parts, timings: Timings) -> Outcome:
     try:
         return Landed(parts.outputs(), timings)
     except (KeyError, ValueError):

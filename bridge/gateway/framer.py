@@ -7,13 +7,13 @@ shapes. A frame holds at most one batch of rows; a request with more is split in
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge.gateway.flight import Flight
+from bridge.gateway.flight import Flight, Launch, Parts
 from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
     FRAME_BYTES_MAX,
@@ -21,6 +21,7 @@ from bridge.wire.frame import (
     REQUEST_ID_BYTES,
     RequestEntry,
     RequestFrame,
+    Tensor,
     encode_frame,
 )
 
@@ -66,7 +67,7 @@ class FrameRows(NamedTuple):
 
 
 class Framer:
-    """Collects flights until the owner of the connection drains them."""
+    """Collects launches until the owner of the connection drains them."""
 
     def __init__(
         self,
@@ -83,62 +84,103 @@ class Framer:
         self._frame_rows = frame_rows
         self._server_us = server_us
         self._in_flight_rows = in_flight_rows
-        self._waiting: list[Flight] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        self._waiting: list[Launch] = []
 
     def oldest_s(self) -> float | None:
         """Return when the first of those that wait was launched."""
         return self._waiting[0].launched_s if self._waiting else None
 
-    def put(self, flight: Flight) -> None:
-        """Add a flight to the next frames."""
-        self._waiting.append(flight)
+    def put(self, launch: Launch) -> None:
+        """Add a launch's flights to the next frames."""
+        self._waiting.append(launch)
 
     def drain(self, is_wanted: Callable[[Flight], bool]) -> list[PackedFrame]:
         """Return what was collected, as frames, without the flights nobody wants any more."""
         waiting, self._waiting = self._waiting, []
-        groups: dict[tuple[str, Signature], list[Flight]] = {}
-        for flight in waiting:
-            if is_wanted(flight):
-                key = (flight.model_key, tuple(a.shape[1:] for a in flight.tensors.values()))
-                groups.setdefault(key, []).append(flight)
-        return [
-            self._pack(model_key, load)
-            for (model_key, _), flights in groups.items()
-            for load in _loads(flights, self._frame_rows(model_key))
-        ]
+        groups: dict[tuple[str, Signature], list[Launch]] = {}
+        for launch in waiting:
+            launch.is_sent = True
+            if launch.open:
+                key = (launch.model_key, tuple([a.shape[1:] for a in launch.tensors.values()]))
+                groups.setdefault(key, []).append(launch)
+        frames: list[PackedFrame] = []
+        for (model_key, _), launches in groups.items():
+            most = self._frame_rows(model_key)
+            if _fit_whole(launches, most):
+                frames.append(self._pack_whole(model_key, launches))
+                continue
+            flights = [one for launch in launches for one in launch.flights if is_wanted(one)]
+            frames += [self._pack(model_key, load) for load in _loads(flights, most)]
+        return frames
+
+    def _pack_whole(self, model_key: str, launches: list[Launch]) -> PackedFrame:
+        """Pack launches none of whose flights is missing or split: the usual case, and cheap."""
+        entries: list[RequestEntry] = []
+        flights: list[Flight] = []
+        for launch in launches:
+            times = self._times_us(launch)
+            flights += launch.flights
+            entries += [RequestEntry(one.request_id, 0, one.rows, *times) for one in launch.flights]
+        arrays = [launch.tensors for launch in launches]
+        blocks = [to_block(name, [array[name] for array in arrays]) for name in arrays[0]]
+        return self._frame(model_key, entries, blocks, flights)
 
     def _pack(self, model_key: str, load: _Load) -> PackedFrame:
         parts = load.parts
+        entries = [self._entry(part) for part in parts]
+        tensors = [part.flight.tensors for part in parts]
+        blocks = [to_block(name, _rows(parts, tensors, name)) for name in tensors[0]]
+        return self._frame(model_key, entries, blocks, [part.flight for part in parts])
+
+    def _frame(
+        self,
+        model_key: str,
+        entries: list[RequestEntry],
+        blocks: list[Tensor],
+        flights: list[Flight],
+    ) -> PackedFrame:
         frame = RequestFrame(
             frame_id=secrets.token_bytes(REQUEST_ID_BYTES),
             gateway=self._gateway_id,
             lane="online",
-            requests=[self._entry(part) for part in parts],
-            tensors=[to_block(name, _rows(parts, name)) for name in parts[0].flight.tensors],
+            requests=entries,
+            tensors=blocks,
             in_flight_rows=self._in_flight_rows(model_key),
         )
-        return PackedFrame(model_key, encode_frame(frame), tuple(part.flight for part in parts))
+        return PackedFrame(model_key, encode_frame(frame), tuple(flights))
 
     def _entry(self, part: _Part) -> RequestEntry:
         flight = part.flight
-        return RequestEntry(
-            flight.request_id,
-            part.index,
-            part.rows,
-            self._server_us(flight.launched_s),
-            self._server_us(flight.deadline_s),
-        )
+        times = self._times_us(flight.launch)
+        return RequestEntry(flight.request_id, part.index, part.rows, *times)
+
+    def _times_us(self, launch: Launch) -> tuple[int, int]:
+        return self._server_us(launch.launched_s), self._server_us(launch.deadline_s)
 
 
-def _rows(parts: list[_Part], name: str) -> list[Array]:
+def _fit_whole(launches: list[Launch], most: FrameRows) -> bool:
+    """Return whether all flights of these launches are wanted and fit in one frame, unsplit."""
+    rows = requests = size = 0
+    for launch in launches:
+        if launch.open != len(launch.flights):
+            return False
+        rows += launch.permit.rows
+        requests += launch.open
+        size += sum(map(block_bytes, launch.tensors.values()))
+    # A request that is split has more rows than `most.request`; together they have no more.
+    return (
+        rows <= min(most.frame, most.request)
+        and requests <= FRAME_REQUESTS_MAX
+        and size <= FRAME_BYTES_TARGET
+    )
+
+
+def _rows(parts: list[_Part], tensors: list[Mapping[str, Array]], name: str) -> list[Array]:
     return [
-        part.flight.tensors[name]
+        arrays[name]
         if part.rows == part.flight.rows
-        else part.flight.tensors[name][part.start : part.start + part.rows]
-        for part in parts
+        else arrays[name][part.start : part.start + part.rows]
+        for part, arrays in zip(parts, tensors, strict=True)
     ]
 
 
@@ -165,11 +207,10 @@ def _parts(flights: Iterable[Flight], most_rows: int) -> Iterator[_Part]:
         row_bytes = sum(map(block_bytes, flight.tensors.values())) // flight.rows
         step = min(most_rows, max(1, FRAME_BYTES_TARGET // max(row_bytes, 1)))
         if flight.rows <= step:
-            flight.parts.rows = [flight.rows]
             yield _Part(flight, 0, 0, flight.rows, row_bytes * flight.rows)
             continue
         starts = range(0, flight.rows, step)
         sizes = [min(step, flight.rows - start) for start in starts]
-        flight.parts.rows = sizes
+        flight.parts = Parts(sizes)
         for index, (start, rows) in enumerate(zip(starts, sizes, strict=True)):
             yield _Part(flight, index, start, rows, row_bytes * rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,9 +17,9 @@ import structlog
 
 from bridge.contract.model import ModelContract
 from bridge.gateway.catalog import Catalog, ModelVersion
-from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.dialects.call import Array, InferCall, InputLimits
 from bridge.gateway.dialects.metadata import Measured
-from bridge.gateway.flight import Flight, FlightTable, Landed, Outcome
+from bridge.gateway.flight import Caller, Destination, Flight, FlightTable, Landed, Launch, Outcome
 from bridge.gateway.framer import Framer, PackedFrame
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.problem import (
@@ -131,37 +131,74 @@ class Gateway:
         Raises:
             Problem: `overloaded` with an honest Retry-After, or as `check_open`.
         """
+        now_s = self._asked(version)
+        ask = self._ask(version, call.rows, call.timeout_s, call.priority, received_s)
+        decision = self.admission.admit(now_s, ask)
+        if isinstance(decision, Refusal):
+            raise overloaded(decision.retry_after_s)
+        return Admitted(version, call, decision, _ends_s(version, call.timeout_s, received_s))
+
+    def admit_together(
+        self,
+        version: ModelVersion,
+        sizes: Sequence[int],
+        timeout_s: float | None,
+        priority: int,
+        received_s: float,
+    ) -> tuple[Permit | None, list[float]]:
+        """Let in the first of several requests that arrived at once, as many as fit.
+
+        `sizes` are their rows; `timeout_s`, `priority` and `received_s` are the same for all, as
+        in `admit`. Returns the permit of those let in, and after how many seconds each of the
+        others may come back.
+
+        Raises:
+            Problem: as `check_open`.
+        """
+        now_s = self._asked(version)
+        ask = self._ask(version, sizes[0], timeout_s, priority, received_s)
+        permit, refusals = self.admission.admit_together(now_s, ask, sizes)
+        return permit, [refusal.retry_after_s for refusal in refusals]
+
+    def refused_early(
+        self,
+        version: ModelVersion,
+        requests: int,
+        timeout_s: float | None,
+        priority: int,
+        received_s: float,
+    ) -> list[float]:
+        """Return after how many seconds the last of so many requests may come back; [] for none.
+
+        For requests whose body was not read: one row is the least there can be. What is not
+        refused here is judged again by `admit`.
+        """
+        now_s = self._now_s()
+        if not self._knows_capacity(version, now_s):
+            return []
+        ask = self._ask(version, 1, timeout_s, priority, received_s)
+        refusals = self.admission.refuse_early(now_s, ask, requests)
+        return [refusal.retry_after_s for refusal in refusals]
+
+    def _asked(self, version: ModelVersion) -> float:
+        """Return the present time, when a version can be asked."""
         if not self.link.is_up:
             raise queue_unavailable()
         now_s = self._now_s()
         if not self._knows_capacity(version, now_s):
             raise no_worker()
-        serving = version.contract.serving
-        own_s = call.timeout_s
-        wanted_by_s = received_s + (serving.latency_target_s if own_s is None else own_s)
-        ask = Ask(version.contract.key, call.rows, wanted_by_s, priority_of(call.priority))
-        decision = self.admission.admit(now_s, ask)
-        if isinstance(decision, Refusal):
-            raise overloaded(decision.retry_after_s)
-        deadline_s = received_s + (serving.timeout_s if own_s is None else own_s)
-        return Admitted(version, call, decision, deadline_s)
+        return now_s
 
-    def refused_early(
-        self, version: ModelVersion, priority: int, received_s: float
-    ) -> float | None:
-        """Return after how many seconds to come back, None for a request that may be let in.
-
-        For requests without a timeout of their own whose body was not read: they are judged by the
-        model's target and their `priority`, as in `InferCall`, and one row is the least there can
-        be. What is not refused here is judged again by `admit`.
-        """
-        now_s = self._now_s()
-        if not self._knows_capacity(version, now_s):
-            return None
-        wanted_by_s = received_s + version.contract.serving.latency_target_s
-        ask = Ask(version.contract.key, 1, wanted_by_s, priority_of(priority))
-        refusal = self.admission.refuse_early(now_s, ask)
-        return None if refusal is None else refusal.retry_after_s
+    def _ask(
+        self,
+        version: ModelVersion,
+        rows: int,
+        timeout_s: float | None,
+        priority: int,
+        received_s: float,
+    ) -> Ask:
+        target_s = version.contract.serving.latency_target_s if timeout_s is None else timeout_s
+        return Ask(version.contract.key, rows, received_s + target_s, priority_of(priority))
 
     def _knows_capacity(self, version: ModelVersion, now_s: float) -> bool:
         """Tell admission what serves the version; return False if nothing does."""
@@ -173,17 +210,48 @@ class Gateway:
 
     def launch(self, admitted: Admitted, settle: Callable[[Outcome], None]) -> Flight:
         """Send an admitted call on its way; `settle` is called once, on the event loop."""
-        flight = self.flights.launch(
+        launch = Launch(
             admitted.version.contract.key,
             admitted.call.tensors,
             admitted.permit,
             self._now_s(),
             admitted.deadline_s,
-            settle,
         )
-        self._framer.put(flight)
+        return self._launch(launch, (admitted.call.rows,), (_Listener(settle),))[0]
+
+    def launch_together(
+        self,
+        version: ModelVersion,
+        tensors: Mapping[str, Array],
+        permit: Permit,
+        timeout_s: float | None,
+        received_s: float,
+        destination: Destination,
+        sizes: Sequence[int],
+        callers: Sequence[Caller],
+    ) -> list[Flight]:
+        """Send requests that were let in together on their way.
+
+        `tensors` hold the rows of all of them, `sizes` how many are each one's. Their answers go
+        to `destination`, their problems to their callers, on the event loop.
+        """
+        launch = Launch(
+            version.contract.key,
+            tensors,
+            permit,
+            received_s,
+            _ends_s(version, timeout_s, received_s),
+            destination,
+        )
+        return self._launch(launch, sizes, callers)
+
+    def _launch(
+        self, launch: Launch, sizes: Sequence[int], callers: Sequence[Caller]
+    ) -> list[Flight]:
+        self.flights.enter(launch, sizes, callers)
+        self._framer.put(launch)
         self.link.wake()
-        return flight
+        return launch.flights
 
     def abandon(self, flight: Flight) -> None:
         """Note that a flight's caller has gone; it is not run if it has not started."""
@@ -206,8 +274,6 @@ class Gateway:
             self.abandon(flight)
             raise
         self.count(flight, admitted.version.contract.name, outcome)
-        # The awaiting task comes to this after the result frame's own flush.
-        self.tally.flush()
         if isinstance(outcome, Problem):
             raise outcome
         return outcome
@@ -273,8 +339,7 @@ class Gateway:
             now_s = self._now_s()
             self._overhead.observe_lag(now_s, now_s - oldest_s)
         frames = self._framer.drain(self.flights.waits_for)
-        if frames:
-            self.metrics.frames.inc(len(frames))
+        self.tally.sent(len(frames))
         return frames
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -298,10 +363,8 @@ class Gateway:
         if landing.strays:
             self.metrics.strays.inc(landing.strays)
         if frame.batch.counted_here:
-            label = self.metrics.model_label(frame.model_key.rpartition("@")[0])
-            self.metrics.batch_rows.labels(label).observe(frame.batch.rows)
-            self.metrics.run_time.labels(label).observe(frame.batch.run_us / 1e6)
-        self.tally.flush()
+            model = frame.model_key.rpartition("@")[0]
+            self.tally.ran(model, frame.batch.rows, frame.batch.run_us / 1e6)
 
     def _forecast(self, frame: ResultFrame, now_s: float) -> None:
         """Tell the forecast what the frame says of its worker's runs."""
@@ -316,16 +379,36 @@ class Gateway:
 
     def count(self, flight: Flight, model: str, outcome: Outcome) -> None:
         """Count the outcome of an admitted request."""
-        now_s = self._now_s()
-        if isinstance(outcome, Problem):
-            self.tally.failed(model, outcome.code.value)
-            if outcome.code is ProblemCode.EXPIRED:
-                self.metrics.expired.inc()
-                self.admission.observe_answer(flight.model_key, flight.permit, now_s)
+        launch = flight.launch
+        if not isinstance(outcome, Problem):
+            timings = outcome.timings
+            self.count_answers(launch, model, [timings.queue_s + timings.batch_s])
             return
-        self.admission.observe_answer(flight.model_key, flight.permit, now_s)
-        timings = outcome.timings
-        self.tally.answered(model, now_s - flight.launched_s, timings.queue_s + timings.batch_s)
+        self.tally.failed(model, outcome.code.value)
+        if outcome.code is ProblemCode.EXPIRED:
+            self.metrics.expired.inc()
+            self.admission.observe_answers(launch.model_key, launch.permit, self._now_s())
+
+    def count_answers(self, launch: Launch, model: str, queue_delays_s: list[float]) -> None:
+        """Count requests of a launch that are answered now, after so many seconds before a run."""
+        now_s = self._now_s()
+        requests = len(queue_delays_s)
+        self.admission.observe_answers(launch.model_key, launch.permit, now_s, requests)
+        self.tally.answered(model, now_s - launch.launched_s, queue_delays_s)
+
+
+def _ends_s(version: ModelVersion, timeout_s: float | None, received_s: float) -> float:
+    """Return when a request ends: at its own timeout, at the model's where it has none."""
+    return received_s + (version.contract.serving.timeout_s if timeout_s is None else timeout_s)
+
+
+class _Listener:
+    """A caller that is a function."""
+
+    __slots__ = ("settle",)
+
+    def __init__(self, settle: Callable[[Outcome], None]) -> None:
+        self.settle = settle
 
 
 def _settle(arrived: asyncio.Future[Outcome], outcome: Outcome) -> None:

@@ -122,12 +122,15 @@ class Routes:
         head = _infer_head(request)
         opened = self._inference.open(head)
         body = await _read_body(request)
-        retry_after_s = self._inference.refused_early(opened, body, received_s)
+        retry_after_s = self._inference.refused_unread(opened, body, received_s)
         if retry_after_s is not None:
             raise overloaded(retry_after_s)
         admitted = self._inference.admit(head, opened, body, received_s)
         landed = await self._gateway.answer(admitted)
-        return response_of(self._inference.reply(admitted, landed, request_id_of(request)))
+        reply = self._inference.reply(
+            admitted.version, admitted.call, landed, request_id_of(request)
+        )
+        return response_of(reply)
 
     def _version(self, request: web.Request) -> ModelVersion:
         info = request.match_info

@@ -6,17 +6,21 @@ outcome, or with the `refusal` of whatever was raised on the way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.catalog import ModelVersion
+from bridge.gateway.dialects.call import TIMEOUT_MAX_S, InferCall
 from bridge.gateway.dialects.priority import parse_priority_header
 from bridge.gateway.dialects.timeout import parse_timeout_ms
 from bridge.gateway.flight import Landed
 from bridge.gateway.gateway import Admitted, Gateway
 from bridge.gateway.problem import Problem, ProblemCode
 from bridge.gateway.reply import Reply, answer_reply, invalid_reply, problem_reply
+from bridge.scheduling.admission import Permit
 
 log = structlog.get_logger(__name__)
 
@@ -90,28 +94,53 @@ class Inference:
             return self._admit_body(head, opened, body, received_s)
         except Problem as problem:
             if problem.code is ProblemCode.OVERLOADED:
-                key = opened.version.contract.key
-                self._pressed_until_s[key] = received_s + PRESSED_S
+                self._press(opened, received_s)
             raise
 
-    def refused_early(self, opened: Opened, body: bytes, received_s: float) -> float | None:
-        """Return after how many seconds to come back, None for a request that may be let in.
+    def admit_together(
+        self, opened: Opened, sizes: Sequence[int], received_s: float
+    ) -> tuple[Permit | None, list[float]]:
+        """Let in the first of several requests with equal heads; see `Gateway.admit_together`.
+
+        Raises:
+            Problem: `queue_unavailable` or `no_worker`.
+        """
+        permit, hints = self._gateway.admit_together(
+            opened.version, sizes, opened.timeout_s, opened.priority or 0, received_s
+        )
+        if hints:
+            self._press(opened, received_s)
+        return permit, hints
+
+    def is_pressed(self, opened: Opened, received_s: float) -> bool:
+        """Return whether somebody was refused lately: then `refused_early` should be asked."""
+        return received_s < self._pressed_until_s.get(opened.version.contract.key, 0.0)
+
+    def refused_early(self, opened: Opened, requests: int, received_s: float) -> list[float]:
+        """Return after how many seconds the last of so many requests are to come back; [] if none.
 
         For some time after a refusal the next ones are refused before their bodies are decoded,
-        unless the body may hold a timeout or priority that counts. Nothing is raised: under
-        overload this is most of what a gateway does, and an exception costs more than the decision,
-        above all where a frame that holds it makes it a cycle for the garbage collector.
+        if they are `judged_by_head`. Nothing is raised: under overload this is most of what a
+        gateway does, and an exception costs more than the decision, above all where a frame that
+        holds it makes it a cycle for the garbage collector.
         """
-        key = opened.version.contract.key
-        if received_s >= self._pressed_until_s.get(key, 0.0):
+        own_s = None if opened.timeout_s is None else min(opened.timeout_s, TIMEOUT_MAX_S)
+        hints = self._gateway.refused_early(
+            opened.version, requests, own_s, opened.priority or 0, received_s
+        )
+        if hints:
+            self._press(opened, received_s)
+        return hints
+
+    def refused_unread(self, opened: Opened, body: bytes, received_s: float) -> float | None:
+        """Return after how many seconds to come back, None for a request that may be let in."""
+        if not self.is_pressed(opened, received_s) or not judged_by_head(opened, body):
             return None
-        if not _is_judged_by_head(opened, body):
-            return None
-        priority = opened.priority or 0
-        retry_after_s = self._gateway.refused_early(opened.version, priority, received_s)
-        if retry_after_s is not None:
-            self._pressed_until_s[key] = received_s + PRESSED_S
-        return retry_after_s
+        hints = self.refused_early(opened, 1, received_s)
+        return hints[0] if hints else None
+
+    def _press(self, opened: Opened, received_s: float) -> None:
+        self._pressed_until_s[opened.version.contract.key] = received_s + PRESSED_S
 
     def _admit_body(
         self, head: InferHead, opened: Opened, body: bytes, received_s: float
@@ -124,14 +153,15 @@ class Inference:
             call = call.with_priority(opened.priority)
         return self._gateway.admit(opened.version, call, received_s)
 
-    def reply(self, admitted: Admitted, landed: Landed, request_id: str) -> Reply:
+    def reply(
+        self, version: ModelVersion, call: InferCall, landed: Landed, request_id: str
+    ) -> Reply:
         """Return the answer in the caller's dialect.
 
         Raises:
             OutputMismatch: the outputs are not what the contract says.
         """
-        call = admitted.call
-        body = admitted.version.door.answer(call, landed.outputs)
+        body = version.door.answer(call, landed.outputs)
         capped_s = call.timeout_s if call.timeout_is_capped else None
         return answer_reply(body, landed.timings, request_id, capped_s)
 
@@ -151,12 +181,10 @@ class Inference:
         self._gateway.tally.refused(code.value)
 
 
-def _is_judged_by_head(opened: Opened, body: bytes) -> bool:
-    """Return whether the model's target and the head's priority surely judge the request."""
-    return (
-        opened.timeout_s is None
-        and b"timeout" not in body
-        and (opened.priority is not None or b"priority" not in body)
+def judged_by_head(opened: Opened, body: bytes) -> bool:
+    """Return whether nothing in the body can change by when, and how urgently, it is wanted."""
+    return (opened.timeout_s is not None or b"timeout" not in body) and (
+        opened.priority is not None or b"priority" not in body
     )
 
 

@@ -25,6 +25,7 @@ from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.express.connection import ExpressConnection, Lane
 from bridge.gateway.express.exchange import Exchanges
 from bridge.gateway.express.head import Heads
+from bridge.gateway.express.turn import Turn
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes
 from bridge.gateway.metrics import GatewayMetrics
@@ -141,7 +142,9 @@ def _protocol(
     application = partial(GatewayConnection, _manager(runner), connections)
     if not settings.has_express_lane:
         return application
-    lane = Lane(Exchanges(gateway), Heads(), connections, application)
+    exchanges = Exchanges(gateway)
+    turn = Turn(exchanges, asyncio.get_running_loop().call_soon)
+    lane = Lane(exchanges, turn, Heads(), connections, application)
     return partial(ExpressConnection, lane)
 
 

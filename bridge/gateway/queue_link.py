@@ -18,7 +18,7 @@ import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.contract.model import ModelContract, contract_digest, decode_contract
 from bridge.gateway.framer import PackedFrame
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 BEAT_S = 0.5
 REPLY_S_MAX = 1.0
+# Until both connections are there and the server has answered.
 CONNECT_S_MAX = 1.0
 READ_BLOCK_S = 1.0
 READ_FRAMES_MAX = 64
@@ -38,6 +39,9 @@ RECONNECT_S_MAX = 0.5
 SERVED_S_MIN = 1.0
 GATEWAY_SILENT_S_MAX = 3.0
 RESULTS_TTL_MS = 60_000
+
+
+Command = tuple[str | bytes | int | float, ...]
 
 
 class LinkEvents(Protocol):
@@ -124,7 +128,8 @@ class QueueLink:
 
     async def _run_connected(self) -> None:
         async with AsyncExitStack() as stack:
-            writer, reader = await self._connect(stack)
+            async with asyncio.timeout(CONNECT_S_MAX):
+                writer, reader = await self._connect(stack)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(writer), name="queue-writer")
                 tasks.create_task(self._read(reader), name="queue-reader")
@@ -135,8 +140,8 @@ class QueueLink:
         cancellations = _cancellations()
         try:
             # Entering a client connects it.
-            writer = await stack.enter_async_context(_client(self._url, REPLY_S_MAX))
-            reader = await stack.enter_async_context(_client(self._url, READ_BLOCK_S + REPLY_S_MAX))
+            writer = await stack.enter_async_context(_client(self._url))
+            reader = await stack.enter_async_context(_client(self._url))
             await self._greet(writer)
         finally:
             if _cancellations() > cancellations:
@@ -176,32 +181,32 @@ class QueueLink:
             self._wake.set()
 
     async def _write(self, client: aioredis.Redis) -> None:
+        connection = _connection(client)
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._flush(client)
-            _end_if_cancelled()
+            await self._flush(connection)
 
-    async def _flush(self, client: aioredis.Redis) -> None:
+    async def _flush(self, connection: Any) -> None:
         frames = self._outbox.frames()
         abandoned = self._outbox.abandoned()
         wanted, self._wanted = self._wanted, {}
         beat, self._beat_due = self._beat_due, False
-        pipeline = client.pipeline(transaction=False)
-        for frame in frames:
-            pipeline.xadd(keys.online_key(frame.model_key), {keys.FRAME_FIELD: frame.data})
+        commands: list[Command] = [
+            ("XADD", keys.online_key(frame.model_key), "*", keys.FRAME_FIELD, frame.data)
+            for frame in frames
+        ]
         if abandoned:
-            pipeline.publish(keys.CANCELLED_CHANNEL, b"".join(abandoned))
-        for model_key in wanted:
-            pipeline.get(keys.contract_key(model_key))
+            commands.append(("PUBLISH", keys.CANCELLED_CHANNEL, b"".join(abandoned)))
+        commands += [("GET", keys.contract_key(model_key)) for model_key in wanted]
         if beat:
-            self._add_beat(pipeline)
-        if not len(pipeline):
+            commands += self._beat_commands()
+        if not commands:
             return
         started_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(REPLY_S_MAX):
-                replies = await pipeline.execute(raise_on_error=False)
+                replies = await _execute(connection, commands)
         except BaseException:
             for frame in frames:
                 self._events.on_frame_lost(frame)
@@ -212,13 +217,16 @@ class QueueLink:
         if beat:
             self._on_beat(started_s, replies[skipped + len(wanted) :])
 
-    def _add_beat(self, pipeline: Any) -> None:
+    def _beat_commands(self) -> list[Command]:
         now_s = self._clock.server_us(asyncio.get_running_loop().time()) / 1e6
-        pipeline.time()
-        pipeline.zadd(keys.GATEWAYS_KEY, {self._gateway_id: now_s})
-        pipeline.zremrangebyscore(keys.GATEWAYS_KEY, "-inf", now_s - GATEWAY_SILENT_S_MAX)
-        pipeline.zcard(keys.GATEWAYS_KEY)
-        pipeline.pexpire(keys.results_key(self._gateway_id), RESULTS_TTL_MS)
+        oldest_s = now_s - GATEWAY_SILENT_S_MAX
+        return [
+            ("TIME",),
+            ("ZADD", keys.GATEWAYS_KEY, now_s, self._gateway_id),
+            ("ZREMRANGEBYSCORE", keys.GATEWAYS_KEY, "-inf", oldest_s),
+            ("ZCARD", keys.GATEWAYS_KEY),
+            ("PEXPIRE", keys.results_key(self._gateway_id), RESULTS_TTL_MS),
+        ]
 
     def _on_written(self, frames: list[PackedFrame], replies: list[Any]) -> None:
         for frame, reply in zip(frames, replies, strict=True):
@@ -256,25 +264,52 @@ class QueueLink:
         self._writable = False
 
     async def _read(self, client: aioredis.Redis) -> None:
+        connection = _connection(client)
         key = keys.results_key(self._gateway_id)
+        command = ("BLMPOP", READ_BLOCK_S, 1, key, "LEFT", "COUNT", READ_FRAMES_MAX)
         while True:
             async with asyncio.timeout(READ_BLOCK_S + REPLY_S_MAX):
-                reply: Any = await client.blmpop(
-                    READ_BLOCK_S, 1, key, direction="LEFT", count=READ_FRAMES_MAX
-                )
+                (reply,) = await _execute(connection, [command])
+            if isinstance(reply, Exception):
+                raise reply
             if reply is not None:
                 for data in reply[1]:
                     self._events.on_reply(data)
-            _end_if_cancelled()
 
 
-def _client(url: str, reply_s_max: float) -> aioredis.Redis:
+def _connection(client: aioredis.Redis) -> Any:
+    """Return the only connection of a client that is connected."""
+    if client.connection is None:
+        raise RuntimeError("the client is not connected")
+    return client.connection
+
+
+async def _execute(connection: Any, commands: list[Command]) -> list[Any]:
+    """Send commands together and return their replies, errors of the server among them.
+
+    On redis-py's connection: its pipeline costs 130 µs of CPU for one XADD, this costs 45, and
+    it is done once for each frame.
+    """
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    return [await _reply(connection) for _ in commands]
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _client(url: str) -> aioredis.Redis:
     # Retries off: redis-py 8 repeats a timed-out command ten times, and a repeated XADD is a
-    # duplicate. Each client is one connection, owned by one task.
+    # duplicate. Each client is one connection, owned by one task. No timeout of redis-py's own:
+    # it makes a task for each command, and up to Python 3.11 that swallows a cancellation which
+    # comes when the bytes have just been sent. Whoever waits sets the time.
     return aioredis.Redis.from_url(
         url,
         single_connection_client=True,
-        socket_timeout=reply_s_max,
+        socket_timeout=None,
         socket_connect_timeout=CONNECT_S_MAX,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
@@ -288,16 +323,6 @@ def _cancellations() -> int:
     """
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
-
-
-def _end_if_cancelled() -> None:
-    """End a loop that was cancelled although its command returned.
-
-    redis-py sends through `asyncio.wait_for`, which up to Python 3.11 swallows a cancellation that
-    comes when the bytes have just been sent. A gateway told to end would wait for ever.
-    """
-    if _cancellations():
-        raise asyncio.CancelledError
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -65,11 +65,7 @@ def answer_reply(
 
     `capped_timeout_s` is the timeout that was used where the caller asked for more, else None.
     """
-    timing = (
-        f"queue;dur={timings.queue_s * 1e3:.3f}, "
-        f"batch;dur={timings.batch_s * 1e3:.3f}, "
-        f"run;dur={timings.run_s * 1e3:.3f}"
-    )
+    timing = server_timing(timings)
     if capped_timeout_s is None and not body.headers:
         headers: tuple[tuple[str, str], ...] = (
             (REQUEST_ID_HEADER, request_id),
@@ -86,6 +82,15 @@ def answer_reply(
             ("Server-Timing", timing),
         )
     return Reply(200, headers, body.data)
+
+
+def server_timing(timings: Timings) -> str:
+    """Return what `Server-Timing` says, in milliseconds."""
+    return (
+        f"queue;dur={timings.queue_s * 1e3:.3f}, "
+        f"batch;dur={timings.batch_s * 1e3:.3f}, "
+        f"run;dur={timings.run_s * 1e3:.3f}"
+    )
 
 
 def problem_reply(problem: Problem, request_id: str) -> Reply:

@@ -7,13 +7,14 @@ for a label and five writes into a memory-mapped file.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from prometheus_client import Histogram
 
 from bridge.gateway.metrics import GatewayMetrics
 
-# Handed on with each result frame and at the gateway's beat, or sooner when so many wait.
+# Handed on before the figures are shown and at the gateway's beat, or sooner when so many wait.
 OBSERVATIONS_MAX = 4_096
 # So few are observed one by one: numpy takes 10 µs to begin.
 _FEW = 8
@@ -27,12 +28,14 @@ class RequestTally:
         self._outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._answers: defaultdict[str, _Answers] = defaultdict(_Answers)
+        self._runs: defaultdict[str, _Runs] = defaultdict(_Runs)
+        self._frames = 0
 
-    def answered(self, model: str, latency_s: float, queue_delay_s: float) -> None:
-        """Count a request that got its rows."""
+    def answered(self, model: str, latency_s: float, queue_delays_s: list[float]) -> None:
+        """Count requests that got their rows, as many as there are delays, all after one time."""
         answers = self._answers[self._metrics.model_label(model)]
-        answers.latencies_s.append(latency_s)
-        answers.queue_delays_s.append(queue_delay_s)
+        answers.latencies_s += [latency_s] * len(queue_delays_s)
+        answers.queue_delays_s += queue_delays_s
         if len(answers.latencies_s) >= OBSERVATIONS_MAX:
             self.flush()
 
@@ -40,9 +43,21 @@ class RequestTally:
         """Count a request that was admitted and not answered."""
         self._outcomes[self._metrics.model_label(model), code] += 1
 
-    def refused(self, reason: str) -> None:
-        """Count a request that was refused at the door."""
-        self._refused[reason] += 1
+    def refused(self, reason: str, requests: int = 1) -> None:
+        """Count requests that were refused at the door."""
+        self._refused[reason] += requests
+
+    def ran(self, model: str, rows: int, run_s: float) -> None:
+        """Count a run of a worker."""
+        runs = self._runs[self._metrics.model_label(model)]
+        runs.rows.append(rows)
+        runs.seconds.append(run_s)
+        if len(runs.rows) >= OBSERVATIONS_MAX:
+            self.flush()
+
+    def sent(self, frames: int) -> None:
+        """Count request frames."""
+        self._frames += frames
 
     def flush(self) -> None:
         """Hand everything to Prometheus's series."""
@@ -55,6 +70,13 @@ class RequestTally:
             metrics.requests.labels(label, "ok").inc(len(answers.latencies_s))
             _observe_all(metrics.latency.labels(label), answers.latencies_s)
             _observe_all(metrics.queue_delay.labels(label), answers.queue_delays_s)
+        for label, runs in self._runs.items():
+            _observe_all(metrics.batch_rows.labels(label), runs.rows)
+            _observe_all(metrics.run_time.labels(label), runs.seconds)
+        if self._frames:
+            metrics.frames.inc(self._frames)
+        self._frames = 0
+        self._runs.clear()
         self._outcomes.clear()
         self._refused.clear()
         self._answers.clear()
@@ -70,7 +92,17 @@ class _Answers:
         self.queue_delays_s: list[float] = []
 
 
-def _observe_all(histogram: Histogram, values: list[float]) -> None:
+class _Runs:
+    """One model's runs."""
+
+    __slots__ = ("rows", "seconds")
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.seconds: list[float] = []
+
+
+def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
     """Do what `observe` does for each value; prometheus_client has no public way for many."""
     if len(values) <= _FEW:
         for value in values:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bridge.scheduling.arrival_rate import ArrivalRate
 from bridge.scheduling.ask import Ask, Priority
@@ -34,24 +36,25 @@ class Refusal:
 class Permit:
     """Room for `rows` rows of one model version; the framer takes no request without one.
 
-    Released once, when the request is answered or dropped. `expected_s` is when the answer is
-    expected, `wanted_by_s` when it is wanted.
+    Its rows are released once each, when their requests are answered or dropped. `expected_s` is
+    when the answer is expected, `wanted_by_s` when it is wanted.
     """
 
-    __slots__ = ("_forecast", "_group", "expected_s", "rows", "wanted_by_s")
+    __slots__ = ("_forecast", "_group", "_held_rows", "expected_s", "rows", "wanted_by_s")
 
     def __init__(self, forecast: Forecast, group: DueGroup, ask: Ask, expected_s: float) -> None:
-        self._forecast: Forecast | None = forecast
+        self._forecast = forecast
         self._group = group
-        self.rows = ask.rows
+        self._held_rows = self.rows = ask.rows
         self.expected_s = expected_s
         self.wanted_by_s = ask.wanted_by_s
 
-    def release(self) -> None:
-        """Give the room back; a second call changes nothing."""
-        forecast, self._forecast = self._forecast, None
-        if forecast is not None:
-            forecast.leave(self._group, self.rows)
+    def release(self, rows: int | None = None) -> None:
+        """Give the room of `rows` rows back, by default of all; never of more than are held."""
+        released = self._held_rows if rows is None else min(rows, self._held_rows)
+        if released:
+            self._held_rows -= released
+            self._forecast.leave(self._group, released)
 
 
 class Line:
@@ -143,11 +146,13 @@ class Admission:
         line = self._lines.get(model_key)
         return 0 if line is None else line.forecast.own_rows
 
-    def observe_answer(self, model_key: str, permit: Permit, now_s: float) -> None:
-        """Take in that an answer is there, or that its deadline has passed."""
+    def observe_answers(
+        self, model_key: str, permit: Permit, now_s: float, requests: int = 1
+    ) -> None:
+        """Take in that the answers of so many requests are there, or past their deadline."""
         line = self._lines[model_key]
         line.errors_s.append(abs(now_s - permit.expected_s))
-        line.margin.observe(now_s > permit.wanted_by_s)
+        line.margin.observe(now_s > permit.wanted_by_s, requests)
 
     def end_frame(self, model_key: str) -> None:
         """Take in that the answers of one result frame have been observed."""
@@ -170,45 +175,81 @@ class Admission:
 
         Times are seconds on the caller's monotonic clock. The model's capacity is known.
         """
+        permit, refusals = self.admit_together(now_s, ask, (ask.rows,))
+        return refusals[0] if permit is None else permit
+
+    def admit_together(
+        self, now_s: float, ask: Ask, sizes: Sequence[int]
+    ) -> tuple[Permit | None, list[Refusal]]:
+        """Let in the first of several requests that came at once, as many as fit.
+
+        `sizes` are their rows, at least one request's; everything else is as in `ask`. They are
+        judged as one request with all their rows, so that the last of them is in time. Returns one
+        permit for those let in, and the refusals of the others.
+        """
+        line, count = self._lines[ask.model_key], len(sizes)
+        rows = sum(sizes)
+        whole = ask if ask.rows == rows else replace(ask, rows=rows)
+        late_s, waits_s = self._judge(line, now_s, whole, is_single=count == 1)
+        line.observe_ask(now_s, whole.rows, ask.priority)
+        if late_s <= 0:
+            return self._enter(line, now_s, whole, count, waits_s), []
+        fitting = 0 if count == 1 else self._fitting(line, now_s, ask, sizes)
+        permit = None
+        if fitting:
+            part = replace(ask, rows=sum(sizes[:fitting]))
+            permit = self._enter(line, now_s, part, fitting, waits_s)
+        return permit, self._refusals(line, now_s, ask, sizes[fitting:])
+
+    def refuse_early(self, now_s: float, ask: Ask, requests: int = 1) -> list[Refusal]:
+        """Return the refusals that the last of so many requests like `ask` would get.
+
+        For callers whose bodies nobody has looked at yet: those that are not refused here come to
+        `admit` and are counted there.
+        """
         line = self._lines[ask.model_key]
-        forecast = line.forecast
-        late_s, waits_s = self._judge(line, now_s, ask)
-        line.observe_ask(now_s, ask.rows, ask.priority)
-        if late_s > 0:
-            return self._refusal(line, now_s, ask.rows, late_s)
-        overhead = self._overhead
+        sizes = [ask.rows] * requests
+        refused = sizes[self._fitting(line, now_s, ask, sizes) :]
+        if not refused:
+            return []
+        line.observe_ask(now_s, sum(refused), ask.priority)
+        return self._refusals(line, now_s, ask, refused)
+
+    def _fitting(self, line: Line, now_s: float, ask: Ask, sizes: Sequence[int]) -> int:
+        """Return how many of the first requests fit."""
+
+        def is_late(count: int) -> bool:
+            whole = replace(ask, rows=sum(sizes[:count]))
+            return self._judge(line, now_s, whole, is_single=count == 1)[0] > 0
+
+        # Mostly none fit, or all.
+        if is_late(1):
+            return 0
+        if len(sizes) == 1 or not is_late(len(sizes)):
+            return len(sizes)
+        return bisect_right(range(1, len(sizes) + 1), False, key=is_late)
+
+    def _enter(self, line: Line, now_s: float, ask: Ask, requests: int, waits_s: float) -> Permit:
+        forecast, overhead = line.forecast, self._overhead
         asked_per_s = line.asked_per_s(now_s)
         expected_s = waits_s + forecast.expected_s(now_s, ask.rows, asked_per_s, overhead)
-        group = forecast.enter(now_s, ask.rows, ask.wanted_by_s, overhead.typical_s / 2)
+        group = forecast.enter(now_s, ask.rows, ask.wanted_by_s, overhead.typical_s / 2, requests)
         return Permit(forecast, group, ask, expected_s)
 
-    def refuse_early(self, now_s: float, ask: Ask) -> Refusal | None:
-        """Return the refusal that `ask` would get, None if it would be let in.
-
-        For a caller who has not looked at the body yet: a request that is not refused here comes
-        to `admit` and is counted there.
-        """
-        line = self._lines[ask.model_key]
-        late_s, _ = self._judge(line, now_s, ask)
-        if late_s <= 0:
-            return None
-        line.observe_ask(now_s, ask.rows, ask.priority)
-        return self._refusal(line, now_s, ask.rows, late_s)
-
-    def _judge(self, line: Line, now_s: float, ask: Ask) -> tuple[float, float]:
+    def _judge(self, line: Line, now_s: float, ask: Ask, *, is_single: bool) -> tuple[float, float]:
         """Return by how much it, or another for it, would be late, and its wait for other models.
 
-        At most 0 if it may come in.
+        At most 0 if it may come in; where nothing is in flight a single request always may.
         """
         forecast = line.forecast
+        is_alone = is_single and not forecast.rows_in_flight(now_s)
         reserved = line.reserved_rows(now_s, ask.priority)
         late_s = forecast.bound_s(now_s, ask.rows, reserved, self._overhead) - ask.wanted_by_s
         late_s += line.margin.share * forecast.capacity.target_s
         others = self._neighbours(line, now_s)
         if not others:
-            is_alone = late_s > 0 and not forecast.rows_in_flight(now_s)
             return 0.0 if is_alone else late_s, 0.0
-        if not forecast.rows_in_flight(now_s) and not any(o.forecast.own_rows for o in others):
+        if is_alone and not any(other.forecast.own_rows for other in others):
             return 0.0, 0.0  # others may come, but nobody is here
         me = Demand(forecast, line.asked_per_s(now_s))
         shared = SharedWorkers(me, others, now_s, self._overhead.typical_s / 2)
@@ -216,17 +257,19 @@ class Admission:
         caused_s = shared.lateness_caused_s(ask, self._overhead.worst_s)
         return max(late_s + waits_s, caused_s), waits_s
 
-    def _refusal(self, line: Line, now_s: float, rows: int, late_s: float) -> Refusal:
-        """Say when this request would be in time.
+    def _refusals(self, line: Line, now_s: float, ask: Ask, sizes: Sequence[int]) -> list[Refusal]:
+        """Say when each of these requests would be in time, judged by the first of them.
 
         The queue's end stands still while the workers work and nobody else is let in, so a request
         that is late by so much now is in time so much later. What S(B) varies by comes on top. And
         those who were refused before come back first, or all would come at once.
         """
+        late_s, _ = self._judge(line, now_s, replace(ask, rows=sizes[0]), is_single=False)
         capacity = line.forecast.capacity
         run_s = capacity.service.batch_s(capacity.batch_rows)
-        soonest_s = late_s + run_s * capacity.service.jitter + self._overhead.typical_s
-        return Refusal(line.promise_s(now_s, rows, min(soonest_s, RETRY_AFTER_S_MAX)))
+        soonest_s = max(0.0, late_s) + run_s * capacity.service.jitter + self._overhead.typical_s
+        soonest_s = min(soonest_s, RETRY_AFTER_S_MAX)
+        return [Refusal(line.promise_s(now_s, rows, soonest_s)) for rows in sizes]
 
     def _neighbours(self, line: Line, now_s: float) -> list[Demand]:
         """The other models on the same workers that have rows in flight or want to."""

@@ -140,10 +140,12 @@ class Forecast:
             return self.own_rows + self._others + math.ceil(grown * ratio)
         return self.own_rows + self._others
 
-    def enter(self, now_s: float, rows: int, wanted_by_s: float, half_way_s: float) -> DueGroup:
-        """Count a request in; return the group to `leave` with. `half_way_s`: the way there."""
+    def enter(
+        self, now_s: float, rows: int, wanted_by_s: float, half_way_s: float, requests: int = 1
+    ) -> DueGroup:
+        """Count requests in; return the group to `leave` with. `half_way_s`: the way there."""
         self.own_rows += rows
-        self._rows_mean += MEAN_WEIGHT * (rows - self._rows_mean)
+        self._rows_mean += MEAN_WEIGHT * (rows / requests - self._rows_mean)
         self._start_idle(now_s, now_s + half_way_s, rows)
         due_s = min(wanted_by_s, now_s + self.capacity.target_s)
         groups = self._groups

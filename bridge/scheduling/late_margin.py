@@ -26,10 +26,11 @@ class LateMargin:
         self._answered = 0
         self._late = 0
 
-    def observe(self, is_late: bool) -> None:
-        """Take in one answer."""
-        self._answered += 1
-        self._late += is_late
+    def observe(self, is_late: bool, answers: int = 1) -> None:
+        """Take in answers that are all late or all in time."""
+        self._answered += answers
+        if is_late:
+            self._late += answers
 
     def end_frame(self) -> None:
         """Move by what was observed since the last frame."""

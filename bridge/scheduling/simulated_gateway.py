@@ -178,7 +178,7 @@ class SimulatedGateway:
             call.answers += 1
             call.finished_s = now_s
             call.error_s = now_s - permit.expected_s
-            self.admission.observe_answer(result.model_key, permit, now_s)
+            self.admission.observe_answers(result.model_key, permit, now_s)
         forecast = self.admission.forecast(result.model_key)
         if forecast is not None and result.ended_s is not None:
             self.overhead.observe_return(now_s, now_s - result.ended_s)

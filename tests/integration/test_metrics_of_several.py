@@ -20,8 +20,8 @@ from tests.waiting import elapse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Every gateway brings its gauges up to date when it is asked, and twice a second.
-GAUGES_OLD_S_MAX = 0.6
+# Every gateway brings its own figures up to date when it is asked, and twice a second.
+FIGURES_OLD_S_MAX = 0.6
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,6 +74,7 @@ async def test_each_gateway_shows_the_counts_of_all(together: Together) -> None:
     before = (await together.scrapes())[0]
     answers = await asyncio.gather(*(together.infer("plain", float(n)) for n in range(40)))
     assert {status for status, _ in answers} == {200}
+    await elapse(FIGURES_OLD_S_MAX)
     counts = {
         moved(before, after, "requests_total", model="plain", outcome="ok")
         for after in await together.scrapes()
@@ -84,6 +85,7 @@ async def test_each_gateway_shows_the_counts_of_all(together: Together) -> None:
 async def test_each_gateway_shows_the_batches_of_all(together: Together) -> None:
     before = (await together.scrapes())[0]
     await asyncio.gather(*(together.infer("plain", float(n)) for n in range(40)))
+    await elapse(FIGURES_OLD_S_MAX)
     rows = {
         moved(before, after, "batch_rows_sum", model="plain") for after in await together.scrapes()
     }
@@ -93,10 +95,10 @@ async def test_each_gateway_shows_the_batches_of_all(together: Together) -> None
 async def test_each_gateway_shows_what_is_in_flight_at_all(together: Together, gate: Gate) -> None:
     held = asyncio.create_task(together.infer("gated", HELD))
     async with held_run(gate):
-        await elapse(GAUGES_OLD_S_MAX)
+        await elapse(FIGURES_OLD_S_MAX)
         during = {scraped("in_flight") for scraped in await together.scrapes()}
     await held
-    await elapse(GAUGES_OLD_S_MAX)
+    await elapse(FIGURES_OLD_S_MAX)
     after = {scraped("in_flight") for scraped in await together.scrapes()}
     assert (during, after) == ({1}, {0})
 

@@ -167,3 +167,56 @@ def test_who_is_refused_later_is_not_told_to_come_sooner(
     decisions = [admission.admit(0.0, Ask(KEY, 1, 0.0)) for _ in range(count)]
     hints_s = [one.retry_after_s for one in decisions if isinstance(one, Refusal)]
     assert [0.0, *hints_s] == sorted([0.0, *hints_s])
+
+
+@given(capacities, overheads, st.integers(0, 40), st.lists(st.integers(1, 9), min_size=1), ticks)
+def test_those_who_come_together_are_let_in_like_one_request_with_all_their_rows(
+    capacity: Capacity, overhead: Overhead, in_flight: int, sizes: list[int], target_s: float
+) -> None:
+    def filled() -> Admission:
+        admission = opened(capacity, overhead)
+        for _ in range(in_flight):
+            admission.admit(0.0, Ask(KEY, 1, 1e6))
+        return admission
+
+    def is_let_in(count: int) -> bool:
+        ask = Ask(KEY, sum(sizes[:count]), 16 * target_s)
+        return isinstance(filled().admit(0.0, ask), Permit)
+
+    admission = filled()
+    permit, refusals = admission.admit_together(0.0, Ask(KEY, 1, 16 * target_s), sizes)
+    count = len(sizes) - len(refusals)
+    assert admission.own_rows(KEY) == in_flight + (0 if permit is None else sum(sizes[:count]))
+    # One that is alone may come in however late it is: only of that several are not a case.
+    assert count == 0 or is_let_in(count)
+    assert count == len(sizes) or in_flight == 0 or not is_let_in(count + 1)
+
+
+@given(capacities, overheads, st.lists(st.integers(1, 9), min_size=1), ticks)
+def test_the_rows_of_a_common_permit_are_given_back_one_request_at_a_time(
+    capacity: Capacity, overhead: Overhead, sizes: list[int], target_s: float
+) -> None:
+    admission = opened(capacity, overhead)
+    permit, _ = admission.admit_together(0.0, Ask(KEY, 1, 16 * target_s), sizes)
+    if permit is None:
+        return
+    left = permit.rows
+    for rows in sizes:
+        permit.release(rows)
+        left = max(0, left - rows)
+        assert admission.own_rows(KEY) == left
+
+
+@given(capacities, overheads, st.integers(0, 40), st.integers(1, 40), ticks)
+def test_who_is_not_refused_unread_is_let_in(
+    capacity: Capacity, overhead: Overhead, in_flight: int, count: int, target_s: float
+) -> None:
+    admission = opened(capacity, overhead)
+    for _ in range(in_flight):
+        admission.admit(0.0, Ask(KEY, 1, 1e6))
+    ask = Ask(KEY, 1, 16 * target_s)
+    room = count - len(admission.refuse_early(0.0, ask, count))
+    if room:
+        permit, refusals = admission.admit_together(0.0, ask, [1] * room)
+        assert permit is not None
+        assert refusals == []

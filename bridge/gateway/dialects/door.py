@@ -13,6 +13,7 @@ from bridge.gateway.dialects.inputs import Inputs, InputTensor
 from bridge.gateway.dialects.media_type import dialect_of
 from bridge.gateway.dialects.messagepack import MessagePackRequests
 from bridge.gateway.dialects.options import OutputChoice
+from bridge.gateway.dialects.plain_json import plain_json
 from bridge.gateway.dialects.v2_answer import V2Answers
 from bridge.gateway.dialects.v2_json import V2Requests
 
@@ -27,6 +28,8 @@ class Door:
         self._v2 = V2Requests(contract, self._inputs, self._outputs, limits)
         self._messagepack = MessagePackRequests(self._inputs, self._outputs, limits)
         self._answers = V2Answers(contract)
+        # For many requests at once; None where no request can be plain.
+        self.plain = plain_json(contract, self._inputs, limits)
         self._json_bytes_max = limits.json_bytes_max
         self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
 

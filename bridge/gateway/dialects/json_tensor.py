@@ -18,9 +18,11 @@ from bridge.gateway.dialects.binary import text_array
 from bridge.gateway.dialects.call import Array
 from bridge.gateway.dialects.inputs import InputTensor
 
+# What struct calls each datatype that JSON carries.
+#
 # struct.pack rather than np.array: it takes 0.25 µs for 30 numbers instead of 1.8, and raises
 # where np.array warns and stores inf.
-_CODES = {
+CODES = {
     "BOOL": "?",
     "UINT8": "B",
     "UINT16": "H",
@@ -59,7 +61,7 @@ class JsonTensor:
         self._tensor = tensor
         kind = tensor.type.kind
         self._dtype = tensor.type.dtype
-        self._code = _CODES.get(tensor.type.name)
+        self._code = CODES.get(tensor.type.name)
         self._nullable = _nullable_columns(tensor.spec)
         element = _ELEMENTS[kind] if self._nullable is None else float | None
         self._flat = _list_decoder(element, 1)
@@ -119,16 +121,16 @@ class JsonTensor:
         if len(values) != math.prod(shape):
             raise self._tensor.size_mismatch(shape, f"has {len(values)}")
         try:
-            packed = _packed(values, code)
+            data = packed(values, code)
         except (struct.error, OverflowError):
-            packed = self._packed_without_nulls(values, shape, code)
-        return np.ndarray(shape, self._dtype, packed)
+            data = self._packed_without_nulls(values, shape, code)
+        return np.ndarray(shape, self._dtype, data)
 
     def _packed_without_nulls(self, values: list[Any], shape: tuple[int, ...], code: str) -> bytes:
         """Pack with NaN for the nulls that are allowed; raise for all else that did not fit."""
         self._check_nulls([index for index, value in enumerate(values) if value is None], shape)
         try:
-            return _packed([_NAN if value is None else value for value in values], code)
+            return packed([_NAN if value is None else value for value in values], code)
         except (struct.error, OverflowError):
             raise self._out_of_range(values, shape, code) from None
 
@@ -181,7 +183,12 @@ def _got(expected: str, got: str) -> str:
     return {"int": "a number"}.get(got, _WORDS.get(got, got))
 
 
-def _packed(values: list[Any], code: str) -> bytes:
+def packed(values: list[Any], code: str) -> bytes:
+    """Return the values as little-endian bytes, `code` being one of `CODES`.
+
+    Raises:
+        struct.error, OverflowError: a value is not in the range of the type, or not a number.
+    """
     if len(values) <= _PACKED_AT_ONCE:
         return struct.pack(f"<{len(values)}{code}", *values)
     # A single tuple of millions of values falls out of the cache: 54 ms for 1.9 million, not 21.

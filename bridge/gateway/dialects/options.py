@@ -109,7 +109,7 @@ class OutputChoice:
             spec.name for spec in contract.outputs if spec.datatype == "FP16"
         )
         self._names = frozenset(spec.name for spec in contract.outputs)
-        self._as_json = tuple(WantedOutput(spec.name, binary=False) for spec in contract.outputs)
+        self.as_json = tuple(WantedOutput(spec.name, binary=False) for spec in contract.outputs)
         self.as_binary = tuple(WantedOutput(spec.name, binary=True) for spec in contract.outputs)
 
     def wanted(
@@ -127,14 +127,14 @@ class OutputChoice:
         if requested:
             outputs = self._requested(requested, binary_output=binary_output)
         else:
-            outputs = self.as_binary if binary_output else self._as_json
+            outputs = self.as_binary if binary_output else self.as_json
         if self._binary_only:
             self._refuse_binary_only(outputs)
         return outputs
 
     def form(self, outputs: tuple[WantedOutput, ...]) -> AnswerForm:
         """Return the form of a V2 answer: binary as soon as one output is."""
-        if outputs is self._as_json:
+        if outputs is self.as_json:
             return "json"
         return "binary" if any(output.binary for output in outputs) else "json"
 

@@ -21,6 +21,7 @@ from bridge.gateway.connection import READ_BUFFER_BYTES, Connections, GatewayCon
 from bridge.gateway.express.exchange import Exchange, Exchanges
 from bridge.gateway.express.head import HEAD_END, ExpressHead, Heads
 from bridge.gateway.express.segment import sole, split
+from bridge.gateway.express.turn import Arrived, Turn
 from bridge.gateway.inference import BODY_S_MAX, Opened, body_timeout
 from bridge.gateway.problem import Problem
 from bridge.gateway.sending import SendingWatch
@@ -34,6 +35,7 @@ class Lane(msgspec.Struct, frozen=True):
     """What all express connections of a gateway share; `successor` makes aiohttp's protocol."""
 
     exchanges: Exchanges
+    turn: Turn
     heads: Heads
     connections: Connections
     successor: Callable[[], GatewayConnection]
@@ -211,7 +213,7 @@ class ExpressConnection(asyncio.Protocol):
         if not self._is_over:
             exchange = Exchange(self._lane.exchanges, self, head)
             self._waiting.append(exchange)
-            exchange.begin(head, opened, body, received_s)
+            self._lane.turn.add(Arrived(exchange, head.infer, opened, body, received_s))
 
     def _keep(self, data: bytes) -> None:
         self._buffer += data

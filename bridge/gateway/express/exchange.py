@@ -7,11 +7,13 @@ from typing import Protocol
 import structlog
 
 from bridge.contract.invalid import InvalidInput
+from bridge.gateway.catalog import ModelVersion
+from bridge.gateway.dialects.call import InferCall
 from bridge.gateway.express.head import ExpressHead
 from bridge.gateway.express.reply_bytes import ReplyBytes
 from bridge.gateway.flight import Flight, Outcome
-from bridge.gateway.gateway import Admitted, Gateway
-from bridge.gateway.inference import Inference, Opened
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.inference import Inference, InferHead, Opened
 from bridge.gateway.problem import Problem, ProblemCode, overloaded
 from bridge.gateway.reply import Reply, problem_reply, request_id
 
@@ -37,22 +39,37 @@ class Exchanges:
 
 
 class Exchange:
-    """A request whose answer, once there, is `answer`; `closes` says that it is the last."""
+    """A request whose answer, once there, is `answer`; `closes` says that it is the last.
 
-    __slots__ = ("_admitted", "_flight", "_owner", "_request_id", "_shared", "answer", "closes")
+    `call_id` is the id in the body of a request that was begun together with others.
+    """
+
+    __slots__ = (
+        "_call",
+        "_flight",
+        "_owner",
+        "_shared",
+        "_version",
+        "answer",
+        "call_id",
+        "closes",
+        "is_abandoned",
+        "request_id",
+    )
 
     def __init__(self, shared: Exchanges, owner: Owner, head: ExpressHead) -> None:
         self._shared = shared
         self._owner = owner
-        self._request_id = request_id(head.request_id)
-        self._admitted: Admitted | None = None
+        self.request_id = request_id(head.request_id)
+        self._version: ModelVersion | None = None
+        self._call: InferCall | None = None
         self._flight: Flight | None = None
+        self.call_id: str | None = None
         self.answer: bytes | None = None
         self.closes = False
+        self.is_abandoned = False
 
-    def begin(
-        self, head: ExpressHead, opened: Opened | None, body: bytes, received_s: float
-    ) -> None:
+    def begin(self, head: InferHead, opened: Opened | None, body: bytes, received_s: float) -> None:
         """Admit the request and send it on its way, or answer it with why not.
 
         `opened` is None where the head has not been looked at yet.
@@ -60,17 +77,25 @@ class Exchange:
         shared = self._shared
         try:
             if opened is None:
-                opened = shared.inference.open(head.infer)
-            retry_after_s = shared.inference.refused_early(opened, body, received_s)
+                opened = shared.inference.open(head)
+            retry_after_s = shared.inference.refused_unread(opened, body, received_s)
             if retry_after_s is not None:
-                self._refuse_overload(retry_after_s)
+                self.refuse_overload(retry_after_s)
                 return
-            self._admitted = shared.inference.admit(head.infer, opened, body, received_s)
-            self._flight = shared.gateway.launch(self._admitted, self._settle)
+            admitted = shared.inference.admit(head, opened, body, received_s)
+            self._call = admitted.call
+            flight = shared.gateway.launch(admitted, self.settle)
+            self.launched(admitted.version, flight, admitted.call.id)
         except (InvalidInput, Problem) as error:
             self.refuse(error)
         except Exception:
             self._fail()
+
+    def launched(self, version: ModelVersion, flight: Flight, call_id: str | None) -> None:
+        """Note that the request is on its way."""
+        self._version = version
+        self._flight = flight
+        self.call_id = call_id
 
     def refuse(self, error: Problem | InvalidInput) -> None:
         """Answer with a refusal."""
@@ -79,53 +104,73 @@ class Exchange:
             and error.code is ProblemCode.OVERLOADED
             and error.retry_after_s is not None
         ):
-            self._refuse_overload(error.retry_after_s)
+            self.refuse_overload(error.retry_after_s)
         else:
-            self._end(self._shared.inference.refusal(error, self._request_id))
+            self._reply(self._shared.inference.refusal(error, self.request_id))
 
-    def _refuse_overload(self, retry_after_s: float) -> None:
+    def refuse_overload(self, retry_after_s: float) -> None:
         """The most frequent answer of a gateway that is asked too much: it must cost little."""
         shared = self._shared
         if shared.gateway.is_draining:
             problem = overloaded(retry_after_s)
-            self._end(shared.inference.refusal(problem, self._request_id))
+            self._reply(shared.inference.refusal(problem, self.request_id))
             return
         shared.inference.count_refusal(ProblemCode.OVERLOADED)
-        self.answer = shared.reply_bytes.overloaded(retry_after_s, self._request_id)
-        self._owner.on_answered()
+        self.end(shared.reply_bytes.overloaded(retry_after_s, self.request_id))
 
     def abandon(self) -> None:
         """The caller has gone: what has not started need not be run."""
+        self.is_abandoned = True
         flight, self._flight = self._flight, None
         if flight is not None:
             self._shared.gateway.abandon(flight)
 
-    def _settle(self, outcome: Outcome) -> None:
-        # It is called among the landings of other requests: nothing may be raised here.
+    def settle(self, outcome: Outcome) -> None:
+        """Answer with the outcome of the flight; see `Caller`."""
         try:
-            self._end(self._reply(outcome))
+            self._reply(self._reply_to(outcome))
         except Exception:
             self._fail()
+
+    def end(self, answer: bytes) -> None:
+        """Answer with these bytes."""
+        self.answer = answer
         # The flight holds this exchange: a cycle, whose rows only the collector would free.
         self._flight = None
+        self._owner.on_answered()
 
-    def _reply(self, outcome: Outcome) -> Reply:
-        shared, admitted, flight = self._shared, self._admitted, self._flight
-        if admitted is None or flight is None:
+    def fail_unless_begun(self) -> None:
+        """Answer that something unexpected was raised, if nothing was launched or answered."""
+        if self._flight is None:
+            self.fail_unless_answered()
+
+    def fail_unless_answered(self) -> None:
+        """Answer that something unexpected was raised, unless there is an answer."""
+        if self.answer is None:
+            self._fail()
+
+    def _reply_to(self, outcome: Outcome) -> Reply:
+        shared, version, flight = self._shared, self._version, self._flight
+        if version is None or flight is None:
             raise RuntimeError("settled before it was launched")
-        shared.gateway.count(flight, admitted.version.contract.name, outcome)
+        shared.gateway.count(flight, version.contract.name, outcome)
         if isinstance(outcome, Problem):
-            return shared.inference.refusal(outcome, self._request_id)
-        return shared.inference.reply(admitted, outcome, self._request_id)
+            return shared.inference.refusal(outcome, self.request_id)
+        plain = version.door.plain
+        call = self._call
+        if call is None and plain is not None:
+            call = plain.call(self.call_id, flight.rows)
+        if call is None:
+            raise RuntimeError("a call that is neither plain nor its own")
+        return shared.inference.reply(version, call, outcome, self.request_id)
 
     def _fail(self) -> None:
         """Answer as aiohttp's lane does when a handler raises what nobody expected."""
-        log.exception("handler_failed", request_id=self._request_id)
+        log.exception("handler_failed", request_id=self.request_id)
         problem = Problem(ProblemCode.INTERNAL, "internal error")
         self.closes = True
-        self._end(problem_reply(problem, self._request_id))
+        self._reply(problem_reply(problem, self.request_id))
 
-    def _end(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply) -> None:
         self.closes = self.closes or reply.closes or self._shared.gateway.is_draining
-        self.answer = self._shared.reply_bytes.write(reply, closes=self.closes)
-        self._owner.on_answered()
+        self.end(self._shared.reply_bytes.write(reply, closes=self.closes))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
+from bridge.gateway.dialects.v2_answer import JSON_TYPE
 from bridge.gateway.problem import overloaded
 from bridge.gateway.reply import REQUEST_ID_HEADER, SERVER, Reply, problem_reply, retry_after
 
@@ -15,6 +16,10 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
 _KEEP = "\r\n\r\n"
+# An answer up to each place where one differs from the next; a test holds it to `write`.
+_ANSWER = f"{_STATUS_LINES[200]}{REQUEST_ID_HEADER}: "
+_ANSWER_TIMING = f"\r\nContent-Type: {JSON_TYPE}\r\nServer-Timing: "
+_ANSWER_LENGTH = f"\r\nServer: {SERVER}\r\nContent-Length: "
 _CLOSE = "\r\nConnection: close\r\n\r\n"
 
 
@@ -78,6 +83,14 @@ class ReplyBytes:
             f"{parts.status}{request_id}{parts.seconds}{seconds}{parts.milliseconds}{milliseconds}"
             f"{parts.length}{size}\r\nDate: {self._now()}{_KEEP}{parts.body}{request_id}{parts.end}"
         ).encode("ascii")
+
+    def answer(self, request_id: str, server_timing: str, body: bytes) -> bytes:
+        """Return what `write` makes of the answer that `answer_reply` makes of a JSON body."""
+        head = (
+            f"{_ANSWER}{request_id}{_ANSWER_TIMING}{server_timing}{_ANSWER_LENGTH}{len(body)}"
+            f"\r\nDate: {self._now()}{_KEEP}"
+        )
+        return head.encode("latin-1") + body
 
     def _now(self) -> str:
         second = int(self._wall_s())

@@ -13,6 +13,7 @@ from bridge.gateway.express.connection import ExpressConnection, Lane
 from bridge.gateway.express.exchange import Exchanges
 from bridge.gateway.express.head import Heads
 from bridge.gateway.express.reply_bytes import ReplyBytes
+from bridge.gateway.express.turn import Turn
 from bridge.gateway.inference import InferHead
 from bridge.gateway.problem import Problem, no_worker
 from bridge.gateway.reply import Reply, problem_reply
@@ -91,9 +92,9 @@ class Backend:
     def open(self, head: InferHead) -> object:
         if self.refuses_heads:
             raise no_worker()
-        return object()
+        return AdmittedStub()
 
-    def refused_early(self, opened: object, body: bytes, received_s: float) -> float | None:
+    def refused_unread(self, opened: object, body: bytes, received_s: float) -> float | None:
         return 0.25 if body == b"too many" else None
 
     def admit(self, head: InferHead, opened: object, body: bytes, received_s: float) -> Any:
@@ -115,7 +116,7 @@ class Backend:
 
     def count_refusal(self, code: object) -> None: ...
 
-    def reply(self, admitted: object, landed: bytes, request_id: str) -> Reply:
+    def reply(self, version: object, call: object, landed: bytes, request_id: str) -> Reply:
         return Reply(200, (), landed)
 
     def refusal(self, error: Problem | InvalidInput, request_id: str) -> Reply:
@@ -133,17 +134,33 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Doorless:
+    """A door through which no request is plain."""
+
+    plain: None = None
+
+
+@dataclass(frozen=True)
 class Versioned:
-    """Something with a contract."""
+    """Something with a contract and a door."""
 
     contract: Named = field(default_factory=Named)
+    door: Doorless = field(default_factory=Doorless)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call without an id."""
+
+    id: None = None
 
 
 @dataclass(frozen=True)
 class AdmittedStub:
-    """As much of an admitted call as is looked at."""
+    """As much of an admitted call, and of an opened request, as is looked at."""
 
     version: Versioned = field(default_factory=Versioned)
+    call: Call = field(default_factory=Call)
 
 
 @dataclass
@@ -162,7 +179,8 @@ class Rig:
         shared.reply_bytes = ReplyBytes()
         self.connections = Connections(self.limits)
         successor = cast(Any, lambda: self.successor)
-        lane = Lane(shared, Heads(), self.connections, successor, self.body_s_max)
+        turn = Turn(shared, lambda begin: begin())
+        lane = Lane(shared, turn, Heads(), self.connections, successor, self.body_s_max)
         self.connection = ExpressConnection(lane)
         self.connection.connection_made(cast(asyncio.BaseTransport, self.wire))
 

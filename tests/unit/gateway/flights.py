@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.gateway.flight import Flight, FlightTable, Outcome
+from bridge.gateway.flight import Flight, FlightTable, Launch, Outcome
 from bridge.gateway.framer import Framer, FrameRows, PackedFrame
 from bridge.scheduling.admission import Admission, Permit
 from bridge.scheduling.ask import Ask
@@ -73,6 +73,16 @@ class ManualLoop(asyncio.AbstractEventLoop):
         return sum(not timer.cancelled() for timer in self._timers)
 
 
+class Listening:
+    """A caller that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[Outcome] = []
+
+    def settle(self, outcome: Outcome) -> None:
+        self.heard.append(outcome)
+
+
 class Sky:
     """A flight table, a framer in front of it, and the outcomes that were settled, by request."""
 
@@ -105,13 +115,13 @@ class Sky:
         """Launch a request of rows that all hold their number, or of `x`."""
         if x is None:
             x = np.repeat(np.array(rows, "<f8").reshape(-1, 1), width, axis=1)
-        heard: list[Outcome] = []
+        caller = Listening()
         deadline_s = self.loop.time() + timeout_s
-        flight = self.table.launch(
-            model_key, {"x": x}, self.permit(len(x)), self.loop.time(), deadline_s, heard.append
-        )
-        self.outcomes[flight.request_id] = heard
-        self.framer.put(flight)
+        launch = Launch(model_key, {"x": x}, self.permit(len(x)), self.loop.time(), deadline_s)
+        self.table.enter(launch, [len(x)], [caller])
+        (flight,) = launch.flights
+        self.outcomes[flight.request_id] = caller.heard
+        self.framer.put(launch)
         return flight
 
     def framed(self) -> list[RequestFrame]:

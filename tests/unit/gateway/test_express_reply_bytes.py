@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.gateway.dialects.call import Body
+from bridge.gateway.dialects.v2_answer import JSON_TYPE
 from bridge.gateway.express.reply_bytes import ReplyBytes
+from bridge.gateway.flight import Timings
 from bridge.gateway.problem import overloaded
-from bridge.gateway.reply import Reply, problem_reply
+from bridge.gateway.reply import Reply, answer_reply, problem_reply, server_timing
 
 NOW_S = 1_795_468_957.9
 
@@ -42,3 +45,11 @@ def test_the_short_way_to_a_refusal_writes_the_same_bytes(
 ) -> None:
     whole = writer().write(problem_reply(overloaded(retry_after_s), request_id), closes=False)
     assert writer().overloaded(retry_after_s, request_id) == whole
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x" * 12_345])
+def test_the_short_way_to_an_answer_writes_the_same_bytes(body: bytes) -> None:
+    timings = Timings(0.0011, 0.02, 0.0003)
+    reply = answer_reply(Body(JSON_TYPE, (), body), timings, "id-1", None)
+    short = writer().answer("id-1", server_timing(timings), body)
+    assert short == writer().write(reply, closes=False)

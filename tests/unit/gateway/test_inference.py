@@ -10,7 +10,7 @@ import pytest
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.catalog import ModelVersion
-from bridge.gateway.dialects.call import InferCall
+from bridge.gateway.dialects.call import TIMEOUT_MAX_S, InferCall
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.inference import PRESSED_S, Inference, InferHead
 from bridge.gateway.problem import Problem, overloaded
@@ -27,7 +27,7 @@ SHEDDABLE = request(tensor([1.0, 2.0]), parameters={"priority": "sheddable"})
 class FullGateway:
     """Refuses everything; what it was asked for is `early` and `calls`."""
 
-    early: list[int] = field(default_factory=list)
+    early: list[tuple[int, float | None]] = field(default_factory=list)
     calls: list[InferCall] = field(default_factory=list)
 
     def find(self, model: str, version: str | None) -> ModelVersion:
@@ -35,9 +35,16 @@ class FullGateway:
 
     def check_open(self, version: ModelVersion) -> None: ...
 
-    def refused_early(self, version: ModelVersion, priority: int, received_s: float) -> float:
-        self.early.append(priority)
-        return RETRY_AFTER_S
+    def refused_early(
+        self,
+        version: ModelVersion,
+        requests: int,
+        timeout_s: float | None,
+        priority: int,
+        received_s: float,
+    ) -> list[float]:
+        self.early.append((priority, timeout_s))
+        return [RETRY_AFTER_S] * requests
 
     def admit(self, version: ModelVersion, call: InferCall, received_s: float) -> Any:
         self.calls.append(call)
@@ -51,7 +58,7 @@ def head(*, priority: str | None = None, timeout_ms: str | None = None) -> Infer
 def ask(inference: Inference, head: InferHead, body: bytes, received_s: float = 0.0) -> None:
     """What a lane does with a request, up to its refusal."""
     opened = inference.open(head)
-    if inference.refused_early(opened, body, received_s) is None:
+    if inference.refused_unread(opened, body, received_s) is None:
         with suppress(Problem):
             inference.admit(head, opened, body, received_s)
 
@@ -101,18 +108,26 @@ def test_after_a_refusal_bodies_are_judged_unread_by_the_heads_priority(
     said: str | None, expected: int
 ) -> None:
     gateway = asked(head(priority=said), SILENT)
-    assert (gateway.early, gateway.calls) == ([expected], [])
+    assert (gateway.early, gateway.calls) == ([(expected, None)], [])
 
 
 def test_a_priority_in_the_body_does_not_count_where_the_header_has_one() -> None:
-    assert asked(head(priority="critical"), SHEDDABLE).early == [1]
+    assert asked(head(priority="critical"), SHEDDABLE).early == [(1, None)]
+
+
+def test_a_timeout_in_the_body_does_not_count_where_the_header_has_one() -> None:
+    body = request(tensor([1.0, 2.0]), parameters={"timeout": 9_000_000})
+    assert asked(head(timeout_ms="250"), body).early == [(0, 0.25)]
+
+
+def test_a_timeout_is_capped_before_it_is_judged() -> None:
+    assert asked(head(timeout_ms="7200000"), SILENT).early == [(0, TIMEOUT_MAX_S)]
 
 
 @pytest.mark.parametrize(
     ("sent", "body"),
     [
         pytest.param(head(), SHEDDABLE, id="a priority in the body"),
-        pytest.param(head(timeout_ms="250"), SILENT, id="a timeout in the header"),
         pytest.param(
             head(priority="critical"),
             request(tensor([1.0, 2.0]), parameters={"timeout": 250_000}),

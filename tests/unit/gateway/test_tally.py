@@ -22,7 +22,7 @@ def test_answers_are_the_same_series_as_when_each_is_observed(count: int) -> Non
     tallied, observed = GatewayMetrics(None), GatewayMetrics(None)
     tally = RequestTally(tallied)
     for seconds in SECONDS[:count]:
-        tally.answered("m", seconds, seconds / 2)
+        tally.answered("m", seconds, [seconds / 2])
         observed.requests.labels("m", "ok").inc()
         observed.latency.labels("m").observe(seconds)
         observed.queue_delay.labels("m").observe(seconds / 2)
@@ -45,7 +45,7 @@ def test_failures_and_refusals_are_counted_by_their_reason() -> None:
 def test_nothing_is_handed_on_twice() -> None:
     metrics = GatewayMetrics(None)
     tally = RequestTally(metrics)
-    tally.answered("m", 0.1, 0.1)
+    tally.answered("m", 0.1, [0.1])
     tally.flush()
     once = shown(metrics)
     tally.flush()
@@ -56,7 +56,7 @@ def test_it_does_not_wait_for_more_than_its_bound() -> None:
     metrics = GatewayMetrics(None)
     tally = RequestTally(metrics)
     for _ in range(OBSERVATIONS_MAX):
-        tally.answered("m", 0.1, 0.1)
+        tally.answered("m", 0.1, [0.1])
     assert f'batchbridge_requests_total{{model="m",outcome="ok"}} {OBSERVATIONS_MAX}.0' in shown(
         metrics
     )

@@ -111,13 +111,13 @@ def test_no_hint_is_longer_than_its_bound() -> None:
 
 def test_a_request_that_is_not_refused_early_is_not_counted() -> None:
     admission = opened()
-    assert admission.refuse_early(0.0, Ask(KEY, 1, 1.0)) is None
+    assert admission.refuse_early(0.0, Ask(KEY, 1, 1.0)) == []
     assert admission.own_rows(KEY) == 0
 
 
 def test_an_early_refusal_is_the_one_that_admit_gives() -> None:
     early = filled(1).refuse_early(0.0, Ask(KEY, 1, 1.0))
-    assert early == refusal(filled(1), 1.0)
+    assert early == [refusal(filled(1), 1.0)]
 
 
 def test_no_place_is_kept_where_nobody_of_higher_priority_asks() -> None:

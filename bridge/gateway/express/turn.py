@@ -1,0 +1,191 @@
+"""The requests that arrived in one turn of the event loop, begun together.
+
+Callers that ask at the same time mostly ask the same: one model version, plain JSON. Their bodies
+are read, admitted, launched and answered as one, at a fraction of the cost. All others are begun
+one by one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
+
+from bridge.contract.invalid import InvalidInput
+from bridge.gateway.dialects.call import TIMEOUT_MAX_S
+from bridge.gateway.dialects.media_type import dialect_of
+from bridge.gateway.dialects.plain_json import PlainCalls, PlainJson, PlainRows
+from bridge.gateway.express.exchange import Exchange, Exchanges
+from bridge.gateway.flight import Results, Returned, landed, timings_of
+from bridge.gateway.inference import InferHead, Opened, judged_by_head
+from bridge.gateway.problem import Problem
+from bridge.gateway.reply import server_timing
+
+
+class Arrived(NamedTuple):
+    """A request that is all there; see `Exchange.begin`."""
+
+    exchange: Exchange
+    head: InferHead
+    opened: Opened | None
+    body: bytes
+    received_s: float
+
+
+class Turn:
+    """Collects the requests of a turn; its owner begins them when the turn ends."""
+
+    def __init__(
+        self, shared: Exchanges, at_end_of_turn: Callable[[Callable[[], None]], object]
+    ) -> None:
+        """`at_end_of_turn` calls what it is given when the present turn of the loop is over."""
+        self._shared = shared
+        self._at_end_of_turn = at_end_of_turn
+        self._arrived: list[Arrived] = []
+        self._since_s = 0.0
+
+    def add(self, arrived: Arrived) -> None:
+        """Take in a request that is all there."""
+        self._arrived.append(arrived)
+        if len(self._arrived) == 1:
+            # Not the loop's time, which stands still during a turn and counts milliseconds.
+            self._since_s = time.monotonic()
+            self._at_end_of_turn(self._begin)
+
+    def _begin(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for head, requests in _by_head(arrived):
+            try:
+                rest = self._begin_together(head, requests)
+            except Exception:
+                for one in requests:
+                    one.exchange.fail_unless_begun()
+            else:
+                for one in rest:
+                    one.exchange.begin(one.head, one.opened, one.body, one.received_s)
+
+    def _begin_together(self, head: InferHead, requests: list[Arrived]) -> list[Arrived]:
+        """Begin the plain ones of requests with equal heads; return the others."""
+        if not _can_be_plain(head):
+            return requests
+        shared = self._shared
+        try:
+            opened = shared.inference.open(head)
+        except (InvalidInput, Problem):
+            return requests
+        plain = opened.version.door.plain
+        if plain is None or (opened.timeout_s or 0.0) > TIMEOUT_MAX_S:
+            return requests
+        requests = self._refuse_early(opened, requests)
+        if not requests:
+            return []
+        calls = plain.read([one.body for one in requests])
+        if calls.places:
+            self._launch(opened, plain, calls, [requests[place] for place in calls.places])
+        return [requests[place] for place in calls.others]
+
+    def _refuse_early(self, opened: Opened, requests: list[Arrived]) -> list[Arrived]:
+        """Refuse those who cannot come in, before their bodies are read; return the others."""
+        inference = self._shared.inference
+        if not inference.is_pressed(opened, self._since_s):
+            return requests
+        judged = [one for one in requests if judged_by_head(opened, one.body)]
+        hints = inference.refused_early(opened, len(judged), self._since_s) if judged else []
+        if not hints:
+            return requests
+        refused = judged[-len(hints) :]
+        self._refuse([one.exchange for one in refused], hints)
+        begun = {id(one) for one in refused}
+        return [one for one in requests if id(one) not in begun]
+
+    def _launch(
+        self, opened: Opened, plain: PlainJson, calls: PlainCalls, requests: list[Arrived]
+    ) -> None:
+        inference, gateway = self._shared.inference, self._shared.gateway
+        version, exchanges = opened.version, [one.exchange for one in requests]
+        try:
+            permit, hints = inference.admit_together(opened, calls.sizes, self._since_s)
+        except Problem as problem:
+            for exchange in exchanges:
+                exchange.refuse(problem)
+            return
+        count = len(exchanges) - len(hints)
+        if permit is not None:
+            flights = gateway.launch_together(
+                version,
+                {plain.input_name: calls.array[: permit.rows]},
+                permit,
+                opened.timeout_s,
+                self._since_s,
+                PlainAnswers(self._shared, version.contract.name, plain),
+                calls.sizes[:count],
+                exchanges[:count],
+            )
+            for exchange, flight, id in zip(exchanges, flights, calls.ids, strict=False):
+                exchange.launched(version, flight, id)
+        self._refuse(exchanges[count:], hints)
+
+    def _refuse(self, exchanges: Sequence[Exchange], hints: list[float]) -> None:
+        for exchange, retry_after_s in zip(exchanges, hints, strict=True):
+            exchange.refuse_overload(retry_after_s)
+
+
+class PlainAnswers:
+    """Writes the answers of requests that were launched together."""
+
+    __slots__ = ("_model", "_plain", "_shared")
+
+    def __init__(self, shared: Exchanges, model: str, plain: PlainJson) -> None:
+        self._shared = shared
+        self._model = model
+        self._plain = plain
+
+    def on_returned(self, returned: Sequence[Returned], results: Results) -> None:
+        """Answer these requests."""
+        try:
+            self._answer(returned, results)
+        except Exception:
+            for one in returned:
+                cast(Exchange, one.flight.caller).fail_unless_answered()
+
+    def _answer(self, returned: Sequence[Returned], results: Results) -> None:
+        written = results.written or self._plain.write(results.arrays)
+        if self._shared.gateway.is_draining or not isinstance(written, PlainRows):
+            for one in returned:
+                one.flight.caller.settle(landed(one, results))
+            return
+        results.written = written
+        delays_s = [(one.entry.queue_us + one.entry.batch_us) / 1e6 for one in returned]
+        launch = returned[0].flight.launch
+        self._shared.gateway.count_answers(launch, self._model, delays_s)
+        reply_bytes, answer = self._shared.reply_bytes, self._plain.answer
+        delays, timing = (-1, -1), ""
+        for flight, start, entry in returned:
+            if delays != (entry.queue_us, entry.batch_us):
+                delays = (entry.queue_us, entry.batch_us)
+                timing = server_timing(timings_of(entry, results))
+            exchange = cast(Exchange, flight.caller)
+            body = answer(exchange.call_id, start, flight.rows, written)
+            exchange.end(reply_bytes.answer(exchange.request_id, timing, body))
+
+
+def _by_head(arrived: list[Arrived]) -> Iterator[tuple[InferHead, list[Arrived]]]:
+    """Return the requests by head; those whose callers have gone meanwhile are left out."""
+    groups: dict[InferHead, list[Arrived]] = {}
+    head, group = None, []
+    for one in arrived:
+        if one.exchange.is_abandoned:
+            continue
+        # A head that came before is the same object.
+        if one.head is not head:
+            head = one.head
+            group = groups.setdefault(head, [])
+        group.append(one)
+    yield from groups.items()
+
+
+def _can_be_plain(head: InferHead) -> bool:
+    try:
+        return head.inference_length is None and dialect_of(head.content_type) == "v2"
+    except InvalidInput:
+        return False
