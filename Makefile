@@ -114,9 +114,17 @@ format: install-dev ## format the code and apply the safe lint fixes
 bench: install-dev ## measure throughput and latency against a bare session.run loop
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: install-dev install-peers ## measure beside mosec and FastAPI, with the same model
+	@exec $(BIN)/python -m loadtest.bench_peers $(ARGS)
+
 .PHONY: bench-scheduling
 bench-scheduling: install-dev ## measure whether the latency promise is kept at any load
 	@exec $(BIN)/python -m loadtest.bench_scheduling $(ARGS)
+
+.PHONY: bench-gateway
+bench-gateway: install-dev ## CPU time of a request in the gateway, stage by stage
+	@exec $(BIN)/python -m tests.gateway_stages $(ARGS)
 
 .PHONY: bench-trust
 bench-trust: install-dev ## hold the load tester against wrk and a second open loop

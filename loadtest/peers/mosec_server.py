@@ -3,9 +3,10 @@
 In the repository's root, with the packages of `make install-peers`:
 
     .venv-peers/bin/python -m loadtest.peers.mosec_server models/breast_cancer/1/model.onnx \
-        --address 127.0.0.1 --port 8000 [--msgpack]
+        --address 127.0.0.1 --port 8000 [--msgpack] [--unbatched]
 
-A body is one row of the model's only input; the answer has one value per output. Further options
+A body is one row of the model's only input; the answer has one value per output. `--unbatched` runs
+each row alone, which makes a lone caller's answer sooner and all callers' fewer. Further options
 are mosec's own.
 """
 
@@ -24,6 +25,7 @@ from loadtest.bare_loop import open_bare_loop
 
 MODEL = "PEER_MODEL"
 MSGPACK = "--msgpack"
+UNBATCHED = "--unbatched"
 BATCH_ROWS_MAX = 64
 # The shortest that mosec knows: how long the first row of a batch waits for more.
 BATCH_WAIT_MS = 1
@@ -47,14 +49,25 @@ class MsgpackScorer(MsgpackMixin, Scorer):  # type: ignore[misc] # as above
     """The same, MessagePack both ways."""
 
 
+class LoneScorer(Scorer):
+    """The same, JSON both ways, a row at a time."""
+
+    def forward(self, data: Any) -> Any:
+        return super().forward([data])[0]
+
+
 def main() -> None:
     server = Server()
-    server.append_worker(
-        MsgpackScorer if MSGPACK in sys.argv else Scorer,
-        max_batch_size=BATCH_ROWS_MAX,
-        max_wait_time=BATCH_WAIT_MS,
-        env=[{MODEL: sys.argv[1]}],
-    )
+    environment = [{MODEL: sys.argv[1]}]
+    if UNBATCHED in sys.argv:
+        server.append_worker(LoneScorer, env=environment)
+    else:
+        server.append_worker(
+            MsgpackScorer if MSGPACK in sys.argv else Scorer,
+            max_batch_size=BATCH_ROWS_MAX,
+            max_wait_time=BATCH_WAIT_MS,
+            env=environment,
+        )
     server.run()
 
 
