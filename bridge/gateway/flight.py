@@ -96,16 +96,28 @@ class Returned(NamedTuple):
     entry: ResultEntry
 
 
+class RowWriter(Protocol):
+    """Writes the rows of many answers at once."""
+
+    def write(self, arrays: Mapping[str, Array]) -> object | None:
+        """Return the rows of all outputs, written; None where that cannot be done at once."""
+
+
 class Results:
     """The arrays of one result frame, whose rows belong to several requests."""
 
-    __slots__ = ("arrays", "run_s", "written")
+    __slots__ = ("_written", "arrays", "run_s")
 
     def __init__(self, arrays: Mapping[str, Array], run_s: float) -> None:
         self.arrays = arrays
         self.run_s = run_s
-        # For who writes the rows of all requests at once: what it has written.
-        self.written: object = None
+        self._written: dict[RowWriter, object | None] = {}
+
+    def written(self, writer: RowWriter) -> object | None:
+        """Return what the writer makes of the arrays, which it is asked once."""
+        if writer not in self._written:
+            self._written[writer] = writer.write(self.arrays)
+        return self._written[writer]
 
 
 class Destination(Protocol):

@@ -145,7 +145,7 @@ class Inference:
     def _admit_body(
         self, head: InferHead, opened: Opened, body: bytes, received_s: float
     ) -> Admitted:
-        call = opened.version.door.parse(head.content_type, _inference_length(head), body)
+        call = opened.version.door.parse(head.content_type, inference_length(head), body)
         # What the headers say beats the body.
         if opened.timeout_s is not None:
             call = call.with_timeout(opened.timeout_s)
@@ -205,7 +205,12 @@ def body_timeout() -> Problem:
     return Problem(ProblemCode.BODY_TIMEOUT, f"the body did not arrive within {BODY_S_MAX:g} s")
 
 
-def _inference_length(head: InferHead) -> int | None:
+def inference_length(head: InferHead) -> int | None:
+    """Return the value of Inference-Header-Content-Length in bytes, None where it is absent.
+
+    Raises:
+        InvalidInput: `bad_binary`; not a whole number.
+    """
     text = head.inference_length
     if text is None:
         return None

@@ -7,7 +7,9 @@ is taken out; all the rest, the order of headers included, is compared byte for 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -121,6 +123,20 @@ def of_kinds(kinds: str, more: str = "", shape: str = "[1]") -> bytes:
     return f'{{{more}"inputs":[{item}]}}'.encode()
 
 
+def of_block(kinds: list[int], **more: object) -> tuple[list[str], bytes]:
+    """Headers and body of a binary request for the same model."""
+    block = struct.pack(f"<{len(kinds)}q", *kinds)
+    item = {
+        "name": "kind",
+        "shape": [len(kinds)],
+        "datatype": "INT64",
+        "parameters": {"binary_data_size": len(block)},
+    }
+    text = json.dumps({"inputs": [item], **more}).encode()
+    return [f"Inference-Header-Content-Length: {len(text)}"], text + block
+
+
+AS_BINARY = {"parameters": {"binary_data_output": True}}
 # Requests that may be begun together, and such that may not be among them.
 TOGETHER = [
     request("POST", STRANGE, headers, data)
@@ -142,6 +158,13 @@ TOGETHER = [
         ([JSON, "X-Request-Timeout-Ms: 7200000"], of_kinds("[0]")),
         ([JSON, "X-Request-Id: mine"], of_kinds("[0]")),
         (["Content-Type: text/plain"], of_kinds("[0]")),
+        of_block([0], **AS_BINARY),
+        of_block([0, 0], **AS_BINARY),
+        of_block([0], **AS_BINARY, id="a"),
+        of_block([7], **AS_BINARY),
+        of_block([0]),
+        (of_block([0], **AS_BINARY)[0], b"{"),
+        of_block([1], **AS_BINARY),
     )
 ]
 PIPELINED = 32

@@ -14,7 +14,7 @@ from bridge.contract.datatype import DATATYPES
 from bridge.contract.model import ModelContract, TensorSpec, ValueRules
 from bridge.gateway.dialects.call import InferCall, InputLimits
 from bridge.gateway.dialects.door import Door
-from bridge.gateway.dialects.plain_json import PlainJson
+from bridge.gateway.dialects.plain import Plain
 from tests.property.arrays import Array
 
 LIMITS = InputLimits(rows_max=5, id_chars_max=8)
@@ -42,9 +42,10 @@ def contract(spec: TensorSpec) -> ModelContract:
     return ModelContract(name="m", version="1", platform="p", inputs=(spec,), outputs=OUTPUTS)
 
 
-def plain_of(door: Door) -> PlainJson:
-    assert door.plain is not None
-    return door.plain
+def plain_of(door: Door) -> Plain:
+    plain = door.plain("application/json", None)
+    assert plain is not None
+    return plain
 
 
 def tensor_of(door: Door) -> TensorSpec:
@@ -111,16 +112,16 @@ def nested(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
 def test_what_is_plain_is_what_the_door_makes_of_it_alone(data: st.DataObject) -> None:
     door = data.draw(doors())
     sent = data.draw(st.lists(bodies(tensor_of(door)), max_size=6))
-    calls = plain_of(door).read(sent)
+    calls = plain_of(door).read(sent, 0)
     assert sorted(calls.places + calls.others) == list(range(len(sent)))
     end = 0
-    for place, size, id in zip(calls.places, calls.sizes, calls.ids, strict=True):
+    for place, size, said in zip(calls.places, calls.sizes, calls.said, strict=True):
         alone = door.parse("application/json", None, sent[place])
         rows = calls.array[end : end + size]
         end += size
         assert alone.tensors["x"].tobytes() == rows.tobytes()
         assert (rows.dtype, rows.shape) == (alone.tensors["x"].dtype, alone.tensors["x"].shape)
-        plain = plain_of(door).call(id, size)
+        plain = plain_of(door).call(said, size)
         assert fields(alone) == fields(plain)
 
 
@@ -142,7 +143,7 @@ def test_usual_bodies_are_plain(data: st.DataObject) -> None:
         values = array.tolist() if is_nested else array.ravel().tolist()
         more = data.draw(st.sampled_from([{}, {"id": "a"}, {"id": ""}, {"id": None}]))
         sent.append(json.dumps({"inputs": [{**item, "data": values}], **more}).encode())
-    calls = plain_of(door).read(sent)
+    calls = plain_of(door).read(sent, 0)
     assert (calls.others, calls.sizes) == ([], sizes)
 
 
@@ -168,4 +169,4 @@ def test_the_answer_is_what_the_door_writes_alone(
     if written is None:
         assert not np.isfinite(arrays["y"]).all()
     else:
-        assert plain_of(door).answer(id, start, count, written) == alone
+        assert plain_of(door).answer(id, start, count, written).body == alone

@@ -13,8 +13,10 @@ from bridge.gateway.dialects.inputs import Inputs, InputTensor
 from bridge.gateway.dialects.media_type import dialect_of
 from bridge.gateway.dialects.messagepack import MessagePackRequests
 from bridge.gateway.dialects.options import OutputChoice
-from bridge.gateway.dialects.plain_json import plain_json
-from bridge.gateway.dialects.v2_answer import V2Answers
+from bridge.gateway.dialects.plain import Plain
+from bridge.gateway.dialects.plain_binary import PlainBinary, can_be_plain_binary
+from bridge.gateway.dialects.plain_json import PlainJson, can_be_plain_json
+from bridge.gateway.dialects.v2_answer import BINARY_TYPE, V2Answers
 from bridge.gateway.dialects.v2_json import V2Requests
 
 
@@ -28,8 +30,14 @@ class Door:
         self._v2 = V2Requests(contract, self._inputs, self._outputs, limits)
         self._messagepack = MessagePackRequests(self._inputs, self._outputs, limits)
         self._answers = V2Answers(contract)
+        tensors = list(self._inputs.tensors.values())
         # For many requests at once; None where no request can be plain.
-        self.plain = plain_json(contract, self._inputs, limits)
+        self._plain_json: Plain | None = None
+        self._plain_binary: Plain | None = None
+        if can_be_plain_json(contract, tensors):
+            self._plain_json = PlainJson(contract, tensors[0], limits)
+        if can_be_plain_binary(contract, tensors):
+            self._plain_binary = PlainBinary(contract, tensors[0], self._answers, self._read_binary)
         self._json_bytes_max = limits.json_bytes_max
         self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
 
@@ -69,6 +77,17 @@ class Door:
             )
         text = self._text(body[:inference_header_length])
         return self._v2.parse(text, memoryview(body)[inference_header_length:])
+
+    def plain(self, content_type: str | None, inference_header_length: int | None) -> Plain | None:
+        """Return what reads many requests with these headers at once; None if nothing does."""
+        if dialect_of(content_type) != "v2":
+            return None
+        if inference_header_length is None:
+            return self._plain_json
+        return self._plain_binary if inference_header_length else None
+
+    def _read_binary(self, body: bytes, header_bytes: int) -> InferCall:
+        return self.parse(BINARY_TYPE, header_bytes, body)
 
     def _text(self, text: bytes | memoryview) -> bytes:
         if len(text) > self._json_bytes_max:

@@ -1,9 +1,4 @@
-"""Many plain V2 JSON requests at once, and their answers: what most callers send, at less cost.
-
-Plain is a request with the model's only input as flat or nested numbers, at most an `id` beside it.
-What `V2Requests` and `V2Answers` would make of each alone is what is made of them here together
-(tests compare the two); whatever is not plain, or not right, is left to them.
-"""
+"""Plain V2 JSON: the model's only input as flat or nested numbers, at most an `id` beside it."""
 
 from __future__ import annotations
 
@@ -21,9 +16,17 @@ import orjson
 from bridge.contract.invalid import InvalidInput
 from bridge.contract.model import ModelContract
 from bridge.gateway.dialects.call import Array, InferCall, InputLimits
-from bridge.gateway.dialects.inputs import Inputs, InputTensor
+from bridge.gateway.dialects.inputs import InputTensor
 from bridge.gateway.dialects.json_tensor import CODES, packed
 from bridge.gateway.dialects.options import OutputChoice, read_id
+from bridge.gateway.dialects.plain import (
+    NO_ROWS,
+    PlainAnswer,
+    PlainCalls,
+    RowShapes,
+    none_plain,
+)
+from bridge.gateway.dialects.v2_answer import JSON_TYPE
 
 UNSET = msgspec.UNSET
 # inputs, name, shape, datatype, data: each pair has a colon, and no string has one.
@@ -32,28 +35,11 @@ _ELEMENTS: dict[str, type] = {"bool": bool, "integer": int, "floating": float}
 # As clients and their libraries write it; with other white space a request is not plain.
 _NESTED = (b'"data":[[', b'"data": [[')
 _SHAPES_KEPT = 256
-_NO_ROWS: Array = np.empty(0)
-RowShapes = tuple[tuple[int, ...], ...]
+_HEADERS = f"Content-Type: {JSON_TYPE}"
 
 
 @dataclass(frozen=True, slots=True)
-class PlainCalls:
-    """What was read of several bodies.
-
-    `array`, shape (rows of all, ...), holds the rows of the plain ones in their order; for each of
-    these `places` says which body it was, `sizes` how many rows it has, `ids` its id. `others` are
-    the places of the bodies that are not plain or not right.
-    """
-
-    array: Array
-    places: list[int]
-    sizes: list[int]
-    ids: list[str | None]
-    others: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRows:
+class JsonRows:
     """The outputs of several calls as JSON: for each output, the text of each row."""
 
     texts: list[list[bytes]]
@@ -64,7 +50,7 @@ class PlainJson:
     """Reads and writes the plain requests of one model version."""
 
     def __init__(self, contract: ModelContract, tensor: InputTensor, limits: InputLimits) -> None:
-        """`tensor` is the model's only input; see `plain_json`."""
+        """`tensor` is the model's only input; see `can_be_plain_json`."""
         self.input_name = tensor.name
         self._tensor = tensor
         self._limits = limits
@@ -82,8 +68,8 @@ class PlainJson:
         # By the number of rows and their shapes: an answer's text before each output's data.
         self._before: dict[tuple[int, RowShapes], list[bytes]] = {}
 
-    def read(self, bodies: Sequence[bytes]) -> PlainCalls:
-        """Return the rows of the plain bodies, which must not change afterwards."""
+    def read(self, bodies: Sequence[bytes], header_bytes: int = 0) -> PlainCalls:
+        """As in `Plain`."""
         values: list[Any] = []
         places: list[int] = []
         sizes: list[int] = []
@@ -99,18 +85,15 @@ class PlainJson:
         array = self._array(values, sum(sizes))
         if array is None:
             # Which of them is wrong, and what to say of it, is found one by one.
-            return PlainCalls(_NO_ROWS, [], [], [], list(range(len(bodies))))
+            return none_plain(bodies)
         return PlainCalls(array, places, sizes, ids, others)
 
-    def call(self, id: str | None, rows: int) -> InferCall:
-        """Return a plain call, whose rows are elsewhere, as `V2Answers` wants it."""
-        return InferCall(id, rows, {}, self._outputs, None, False, 0, "json")
+    def call(self, said: str | None, rows: int) -> InferCall:
+        """As in `Plain`; said is the `id`."""
+        return InferCall(said, rows, {}, self._outputs, None, False, 0, "json")
 
-    def write(self, arrays: Mapping[str, Array]) -> PlainRows | None:
-        """Return the rows of all outputs as JSON; None where that needs a closer look.
-
-        `arrays` have shape (rows, ...), C-contiguous, and an equal number of rows.
-        """
+    def write(self, arrays: Mapping[str, Array]) -> JsonRows | None:
+        """As in `Plain`; numbers that are not finite have to be counted."""
         texts = []
         for name, dtype in self._dtypes.items():
             array = arrays.get(name)
@@ -119,22 +102,22 @@ class PlainJson:
             table = array.reshape(len(array), -1)
             text = orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)
             if b"null" in text:
-                return None  # not finite: to be counted
+                return None
             texts.append(text[2:-2].split(b"],["))
-        return PlainRows(texts, tuple([arrays[name].shape[1:] for name in self._dtypes]))
+        return JsonRows(texts, tuple([arrays[name].shape[1:] for name in self._dtypes]))
 
-    def answer(self, id: str | None, start: int, rows: int, written: PlainRows) -> bytes:
-        """Return the body that answers a call with `rows` rows of `written` from `start` on."""
+    def answer(self, said: str | None, start: int, rows: int, written: JsonRows) -> PlainAnswer:
+        """As in `Plain`."""
         pieces = [self._head]
-        if id is not None:
-            pieces += (b',"id":', orjson.dumps(id))
+        if said is not None:
+            pieces += (b',"id":', orjson.dumps(said))
         key = (rows, written.row_shapes)
         before = self._before.get(key) or self._pieces(key)
         for text, of_rows in zip(before, written.texts, strict=True):
             pieces.append(text)
             pieces.append(of_rows[start] if rows == 1 else b",".join(of_rows[start : start + rows]))
         pieces.append(b"]}]}")
-        return b"".join(pieces)
+        return PlainAnswer(_HEADERS, b"".join(pieces))
 
     def _read_one(self, body: bytes, values: list[Any], ids: list[str | None]) -> int:
         """Append a plain body's values and id, and return its rows; 0 for another one."""
@@ -180,7 +163,7 @@ class PlainJson:
         """Return the rows as an array, None if a value is not accepted."""
         tensor = self._tensor
         if not rows:
-            return _NO_ROWS
+            return NO_ROWS
         try:
             data = packed(values, CODES[tensor.type.name])
             array = np.ndarray((rows, *self._row_shape), tensor.type.dtype, data)
@@ -203,15 +186,15 @@ class PlainJson:
         return pieces
 
 
-def plain_json(contract: ModelContract, inputs: Inputs, limits: InputLimits) -> PlainJson | None:
-    """Return what reads plain requests of this model version, None where none can be plain.
+def can_be_plain_json(contract: ModelContract, tensors: Sequence[InputTensor]) -> bool:
+    """Return whether requests for this model version can be plain.
 
     The model has one input of numbers, a row of which has a fixed shape, and its outputs are
     numbers that JSON carries.
     """
-    tensor, *others = inputs.tensors.values()
-    can_be_plain = (
-        not others
+    tensor = tensors[0]
+    return (
+        len(tensors) == 1
         and tensor.type.kind in _ELEMENTS
         and tensor.type.name in CODES
         and -1 not in tensor.spec.row_shape
@@ -219,7 +202,6 @@ def plain_json(contract: ModelContract, inputs: Inputs, limits: InputLimits) -> 
             spec.type.kind in _ELEMENTS and spec.datatype != "FP16" for spec in contract.outputs
         )
     )
-    return PlainJson(contract, tensor, limits) if can_be_plain else None
 
 
 def _decoder(element: type, rank: int) -> msgspec.json.Decoder[Any]:

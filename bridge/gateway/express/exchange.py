@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from bridge.contract.invalid import InvalidInput
 from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects.call import InferCall
+from bridge.gateway.dialects.plain import Plain
 from bridge.gateway.express.head import ExpressHead
 from bridge.gateway.express.reply_bytes import ReplyBytes
 from bridge.gateway.flight import Flight, Outcome
@@ -41,20 +42,21 @@ class Exchanges:
 class Exchange:
     """A request whose answer, once there, is `answer`; `closes` says that it is the last.
 
-    `call_id` is the id in the body of a request that was begun together with others.
+    `said` is what the body of a plain request says beside its rows; see `PlainCalls`.
     """
 
     __slots__ = (
         "_call",
         "_flight",
         "_owner",
+        "_plain",
         "_shared",
         "_version",
         "answer",
-        "call_id",
         "closes",
         "is_abandoned",
         "request_id",
+        "said",
     )
 
     def __init__(self, shared: Exchanges, owner: Owner, head: ExpressHead) -> None:
@@ -64,7 +66,8 @@ class Exchange:
         self._version: ModelVersion | None = None
         self._call: InferCall | None = None
         self._flight: Flight | None = None
-        self.call_id: str | None = None
+        self._plain: Plain | None = None
+        self.said: Any = None
         self.answer: bytes | None = None
         self.closes = False
         self.is_abandoned = False
@@ -83,19 +86,19 @@ class Exchange:
                 self.refuse_overload(retry_after_s)
                 return
             admitted = shared.inference.admit(head, opened, body, received_s)
-            self._call = admitted.call
-            flight = shared.gateway.launch(admitted, self.settle)
-            self.launched(admitted.version, flight, admitted.call.id)
+            self._version, self._call = admitted.version, admitted.call
+            self._flight = shared.gateway.launch(admitted, self.settle)
         except (InvalidInput, Problem) as error:
             self.refuse(error)
         except Exception:
             self._fail()
 
-    def launched(self, version: ModelVersion, flight: Flight, call_id: str | None) -> None:
-        """Note that the request is on its way."""
+    def launched(self, version: ModelVersion, flight: Flight, plain: Plain, said: Any) -> None:
+        """Note that the request, a plain one, is on its way."""
         self._version = version
         self._flight = flight
-        self.call_id = call_id
+        self._plain = plain
+        self.said = said
 
     def refuse(self, error: Problem | InvalidInput) -> None:
         """Answer with a refusal."""
@@ -156,10 +159,9 @@ class Exchange:
         shared.gateway.count(flight, version.contract.name, outcome)
         if isinstance(outcome, Problem):
             return shared.inference.refusal(outcome, self.request_id)
-        plain = version.door.plain
         call = self._call
-        if call is None and plain is not None:
-            call = plain.call(self.call_id, flight.rows)
+        if self._plain is not None:
+            call = self._plain.call(self.said, flight.rows)
         if call is None:
             raise RuntimeError("a call that is neither plain nor its own")
         return shared.inference.reply(version, call, outcome, self.request_id)

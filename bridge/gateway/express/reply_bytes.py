@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
-from bridge.gateway.dialects.v2_answer import JSON_TYPE
+from bridge.gateway.dialects.plain import PlainAnswer
 from bridge.gateway.problem import overloaded
 from bridge.gateway.reply import REQUEST_ID_HEADER, SERVER, Reply, problem_reply, retry_after
 
@@ -18,7 +18,7 @@ _STATUS_LINES = {
 _KEEP = "\r\n\r\n"
 # An answer up to each place where one differs from the next; a test holds it to `write`.
 _ANSWER = f"{_STATUS_LINES[200]}{REQUEST_ID_HEADER}: "
-_ANSWER_TIMING = f"\r\nContent-Type: {JSON_TYPE}\r\nServer-Timing: "
+_ANSWER_TIMING = "\r\nServer-Timing: "
 _ANSWER_LENGTH = f"\r\nServer: {SERVER}\r\nContent-Length: "
 _CLOSE = "\r\nConnection: close\r\n\r\n"
 
@@ -84,11 +84,12 @@ class ReplyBytes:
             f"{parts.length}{size}\r\nDate: {self._now()}{_KEEP}{parts.body}{request_id}{parts.end}"
         ).encode("ascii")
 
-    def answer(self, request_id: str, server_timing: str, body: bytes) -> bytes:
-        """Return what `write` makes of the answer that `answer_reply` makes of a JSON body."""
+    def answer(self, request_id: str, server_timing: str, answer: PlainAnswer) -> bytes:
+        """Return what `write` makes of the answer that `answer_reply` makes of this body."""
+        headers, body = answer
         head = (
-            f"{_ANSWER}{request_id}{_ANSWER_TIMING}{server_timing}{_ANSWER_LENGTH}{len(body)}"
-            f"\r\nDate: {self._now()}{_KEEP}"
+            f"{_ANSWER}{request_id}\r\n{headers}{_ANSWER_TIMING}{server_timing}{_ANSWER_LENGTH}"
+            f"{len(body)}\r\nDate: {self._now()}{_KEEP}"
         )
         return head.encode("latin-1") + body
 

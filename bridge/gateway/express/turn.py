@@ -13,11 +13,10 @@ from typing import NamedTuple, cast
 
 from bridge.contract.invalid import InvalidInput
 from bridge.gateway.dialects.call import TIMEOUT_MAX_S
-from bridge.gateway.dialects.media_type import dialect_of
-from bridge.gateway.dialects.plain_json import PlainCalls, PlainJson, PlainRows
+from bridge.gateway.dialects.plain import Plain, PlainCalls
 from bridge.gateway.express.exchange import Exchange, Exchanges
 from bridge.gateway.flight import Results, Returned, landed, timings_of
-from bridge.gateway.inference import InferHead, Opened, judged_by_head
+from bridge.gateway.inference import InferHead, Opened, inference_length, judged_by_head
 from bridge.gateway.problem import Problem
 from bridge.gateway.reply import server_timing
 
@@ -66,20 +65,18 @@ class Turn:
 
     def _begin_together(self, head: InferHead, requests: list[Arrived]) -> list[Arrived]:
         """Begin the plain ones of requests with equal heads; return the others."""
-        if not _can_be_plain(head):
-            return requests
-        shared = self._shared
         try:
-            opened = shared.inference.open(head)
+            opened = self._shared.inference.open(head)
+            header_bytes = inference_length(head)
+            plain = opened.version.door.plain(head.content_type, header_bytes)
         except (InvalidInput, Problem):
             return requests
-        plain = opened.version.door.plain
         if plain is None or (opened.timeout_s or 0.0) > TIMEOUT_MAX_S:
             return requests
         requests = self._refuse_early(opened, requests)
         if not requests:
             return []
-        calls = plain.read([one.body for one in requests])
+        calls = plain.read([one.body for one in requests], header_bytes or 0)
         if calls.places:
             self._launch(opened, plain, calls, [requests[place] for place in calls.places])
         return [requests[place] for place in calls.others]
@@ -99,7 +96,7 @@ class Turn:
         return [one for one in requests if id(one) not in begun]
 
     def _launch(
-        self, opened: Opened, plain: PlainJson, calls: PlainCalls, requests: list[Arrived]
+        self, opened: Opened, plain: Plain, calls: PlainCalls, requests: list[Arrived]
     ) -> None:
         inference, gateway = self._shared.inference, self._shared.gateway
         version, exchanges = opened.version, [one.exchange for one in requests]
@@ -121,8 +118,8 @@ class Turn:
                 calls.sizes[:count],
                 exchanges[:count],
             )
-            for exchange, flight, id in zip(exchanges, flights, calls.ids, strict=False):
-                exchange.launched(version, flight, id)
+            for exchange, flight, said in zip(exchanges, flights, calls.said, strict=False):
+                exchange.launched(version, flight, plain, said)
         self._refuse(exchanges[count:], hints)
 
     def _refuse(self, exchanges: Sequence[Exchange], hints: list[float]) -> None:
@@ -135,7 +132,7 @@ class PlainAnswers:
 
     __slots__ = ("_model", "_plain", "_shared")
 
-    def __init__(self, shared: Exchanges, model: str, plain: PlainJson) -> None:
+    def __init__(self, shared: Exchanges, model: str, plain: Plain) -> None:
         self._shared = shared
         self._model = model
         self._plain = plain
@@ -149,12 +146,11 @@ class PlainAnswers:
                 cast(Exchange, one.flight.caller).fail_unless_answered()
 
     def _answer(self, returned: Sequence[Returned], results: Results) -> None:
-        written = results.written or self._plain.write(results.arrays)
-        if self._shared.gateway.is_draining or not isinstance(written, PlainRows):
+        written = results.written(self._plain)
+        if self._shared.gateway.is_draining or written is None:
             for one in returned:
                 one.flight.caller.settle(landed(one, results))
             return
-        results.written = written
         delays_s = [(one.entry.queue_us + one.entry.batch_us) / 1e6 for one in returned]
         launch = returned[0].flight.launch
         self._shared.gateway.count_answers(launch, self._model, delays_s)
@@ -165,8 +161,8 @@ class PlainAnswers:
                 delays = (entry.queue_us, entry.batch_us)
                 timing = server_timing(timings_of(entry, results))
             exchange = cast(Exchange, flight.caller)
-            body = answer(exchange.call_id, start, flight.rows, written)
-            exchange.end(reply_bytes.answer(exchange.request_id, timing, body))
+            plain_answer = answer(exchange.said, start, flight.rows, written)
+            exchange.end(reply_bytes.answer(exchange.request_id, timing, plain_answer))
 
 
 def _by_head(arrived: list[Arrived]) -> Iterator[tuple[InferHead, list[Arrived]]]:
@@ -182,10 +178,3 @@ def _by_head(arrived: list[Arrived]) -> Iterator[tuple[InferHead, list[Arrived]]
             group = groups.setdefault(head, [])
         group.append(one)
     yield from groups.items()
-
-
-def _can_be_plain(head: InferHead) -> bool:
-    try:
-        return head.inference_length is None and dialect_of(head.content_type) == "v2"
-    except InvalidInput:
-        return False

@@ -137,7 +137,7 @@ class Named:
 class Doorless:
     """A door through which no request is plain."""
 
-    plain: None = None
+    def plain(self, content_type: str | None, inference_header_length: int | None) -> None: ...
 
 
 @dataclass(frozen=True)

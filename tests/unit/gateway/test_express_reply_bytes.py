@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.gateway.dialects.call import Body
-from bridge.gateway.dialects.v2_answer import JSON_TYPE
+from bridge.gateway.dialects.plain import PlainAnswer
 from bridge.gateway.express.reply_bytes import ReplyBytes
 from bridge.gateway.flight import Timings
 from bridge.gateway.problem import overloaded
@@ -47,9 +47,18 @@ def test_the_short_way_to_a_refusal_writes_the_same_bytes(
     assert writer().overloaded(retry_after_s, request_id) == whole
 
 
-@pytest.mark.parametrize("body", [b"{}", b"x" * 12_345])
-def test_the_short_way_to_an_answer_writes_the_same_bytes(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (Body("application/json", (), b"{}"), "Content-Type: application/json"),
+        (
+            Body("application/octet-stream", (("X", "7"),), b"x" * 12_345),
+            "Content-Type: application/octet-stream\r\nX: 7",
+        ),
+    ],
+)
+def test_the_short_way_to_an_answer_writes_the_same_bytes(body: Body, headers: str) -> None:
     timings = Timings(0.0011, 0.02, 0.0003)
-    reply = answer_reply(Body(JSON_TYPE, (), body), timings, "id-1", None)
-    short = writer().answer("id-1", server_timing(timings), body)
+    reply = answer_reply(body, timings, "id-1", None)
+    short = writer().answer("id-1", server_timing(timings), PlainAnswer(headers, body.data))
     assert short == writer().write(reply, closes=False)
