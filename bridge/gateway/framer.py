@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge.gateway.flight import Flight, Launch, Parts
+from bridge.gateway.launch import Flight, Launch, Parts
 from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
     FRAME_BYTES_MAX,

@@ -10,53 +10,34 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from bridge.contract.model import ModelContract
 from bridge.gateway.catalog import Catalog, ModelVersion
-from bridge.gateway.dialects.call import Array, InferCall, InputLimits
+from bridge.gateway.dialects.call import Array, InputLimits
 from bridge.gateway.dialects.metadata import Measured
-from bridge.gateway.flight import Caller, Destination, Flight, FlightTable, Landed, Launch, Outcome
+from bridge.gateway.entrance import Admitted, Entrance, ends_s
+from bridge.gateway.flight import FlightTable
 from bridge.gateway.framer import Framer, PackedFrame
+from bridge.gateway.launch import Caller, Destination, Flight, Landed, Launch, Outcome
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.problem import (
     Problem,
     ProblemCode,
-    no_worker,
-    overloaded,
     queue_unavailable,
 )
 from bridge.gateway.queue_link import Outbox, QueueLink
 from bridge.gateway.tally import RequestTally
-from bridge.scheduling.admission import Admission, Permit, Refusal
-from bridge.scheduling.ask import Ask, Priority
+from bridge.gateway.worker_news import WorkerNews
+from bridge.scheduling.admission import Admission, Permit
 from bridge.scheduling.overhead import Overhead
 from bridge.wire.clock import ServerClock
-from bridge.wire.frame import (
-    Heartbeat,
-    ResultFrame,
-    WireError,
-    decode_reply,
-)
 
 log = structlog.get_logger(__name__)
 
 GATEWAY_ID_BYTES = 8
-# By `parameters.priority`; the last stands for all above.
-_PRIORITIES = (Priority.DEFAULT, Priority.CRITICAL, Priority.DEFAULT, Priority.SHEDDABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A call that was let in: only this can be launched."""
-
-    version: ModelVersion
-    call: InferCall
-    permit: Permit
-    deadline_s: float
 
 
 class Gateway:
@@ -75,12 +56,22 @@ class Gateway:
         self._ready = asyncio.Event()
         self._overhead = Overhead()
         self.admission = Admission(self._overhead)
-        self._clock = clock = ServerClock()
+        clock = ServerClock()
         self._framer = Framer(
             self.gateway_id, self.catalog.frame_rows, clock.server_us, self.admission.own_rows
         )
         outbox = Outbox(self._take_frames, self.flights.take_abandoned)
-        self.link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)
+        self.link = link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)
+        self.entrance = Entrance(self.catalog, self.admission, lambda: link.is_up, self._now_s)
+        self._news = WorkerNews(
+            self.catalog,
+            self.flights,
+            self.admission,
+            self._overhead,
+            clock,
+            self.tally,
+            link.want_contract,
+        )
 
     @property
     def is_ready(self) -> bool:
@@ -108,105 +99,6 @@ class Gateway:
         key = version.contract.key
         capacity = self.catalog.capacity(key, self._now_s())
         return None if capacity is None else Measured(capacity, self.catalog.keeps_target(key))
-
-    def check_open(self, version: ModelVersion) -> None:
-        """Refuse early, before a body is read, what cannot be taken whatever it holds.
-
-        Raises:
-            Problem: `queue_unavailable` or `no_worker`. While draining, what still comes in over
-                open connections is served: refusing it would fail a rolling restart's callers.
-        """
-        if not self.link.is_up:
-            raise queue_unavailable()
-        if not self.serves(version):
-            raise no_worker()
-
-    def admit(self, version: ModelVersion, call: InferCall, received_s: float) -> Admitted:
-        """Let a call in or refuse it.
-
-        A call without a timeout of its own is judged by the model's latency target and ends at
-        the model's timeout; one with its own is judged by it and ends at it. `received_s` is the
-        loop's time at which the request arrived.
-
-        Raises:
-            Problem: `overloaded` with an honest Retry-After, or as `check_open`.
-        """
-        now_s = self._asked(version)
-        ask = self._ask(version, call.rows, call.timeout_s, call.priority, received_s)
-        decision = self.admission.admit(now_s, ask)
-        if isinstance(decision, Refusal):
-            raise overloaded(decision.retry_after_s)
-        return Admitted(version, call, decision, _ends_s(version, call.timeout_s, received_s))
-
-    def admit_together(
-        self,
-        version: ModelVersion,
-        sizes: Sequence[int],
-        timeout_s: float | None,
-        priority: int,
-        received_s: float,
-    ) -> tuple[Permit | None, list[float]]:
-        """Let in the first of several requests that arrived at once, as many as fit.
-
-        `sizes` are their rows; `timeout_s`, `priority` and `received_s` are the same for all, as
-        in `admit`. Returns the permit of those let in, and after how many seconds each of the
-        others may come back.
-
-        Raises:
-            Problem: as `check_open`.
-        """
-        now_s = self._asked(version)
-        ask = self._ask(version, sizes[0], timeout_s, priority, received_s)
-        permit, refusals = self.admission.admit_together(now_s, ask, sizes)
-        return permit, [refusal.retry_after_s for refusal in refusals]
-
-    def refused_early(
-        self,
-        version: ModelVersion,
-        requests: int,
-        timeout_s: float | None,
-        priority: int,
-        received_s: float,
-    ) -> list[float]:
-        """Return after how many seconds the last of so many requests may come back; [] for none.
-
-        For requests whose body was not read: one row is the least there can be. What is not
-        refused here is judged again by `admit`.
-        """
-        now_s = self._now_s()
-        if not self._knows_capacity(version, now_s):
-            return []
-        ask = self._ask(version, 1, timeout_s, priority, received_s)
-        refusals = self.admission.refuse_early(now_s, ask, requests)
-        return [refusal.retry_after_s for refusal in refusals]
-
-    def _asked(self, version: ModelVersion) -> float:
-        """Return the present time, when a version can be asked."""
-        if not self.link.is_up:
-            raise queue_unavailable()
-        now_s = self._now_s()
-        if not self._knows_capacity(version, now_s):
-            raise no_worker()
-        return now_s
-
-    def _ask(
-        self,
-        version: ModelVersion,
-        rows: int,
-        timeout_s: float | None,
-        priority: int,
-        received_s: float,
-    ) -> Ask:
-        target_s = version.contract.serving.latency_target_s if timeout_s is None else timeout_s
-        return Ask(version.contract.key, rows, received_s + target_s, priority_of(priority))
-
-    def _knows_capacity(self, version: ModelVersion, now_s: float) -> bool:
-        """Tell admission what serves the version; return False if nothing does."""
-        capacity = self.catalog.capacity(version.contract.key, now_s)
-        if capacity is None:
-            return False
-        self.admission.set_capacity(version.contract.key, capacity)
-        return True
 
     def launch(self, admitted: Admitted, settle: Callable[[Outcome], None]) -> Flight:
         """Send an admitted call on its way; `settle` is called once, on the event loop."""
@@ -240,7 +132,7 @@ class Gateway:
             tensors,
             permit,
             received_s,
-            _ends_s(version, timeout_s, received_s),
+            ends_s(version, timeout_s, received_s),
             destination,
         )
         return self._launch(launch, sizes, callers)
@@ -280,16 +172,7 @@ class Gateway:
 
     def on_reply(self, data: bytes) -> None:
         """Take in a result frame or heartbeat; bytes that are neither are counted and dropped."""
-        try:
-            reply = decode_reply(data)
-        except WireError as error:
-            self.metrics.bad_replies.inc()
-            log.warning("bad_reply", reason=str(error)[:200])
-            return
-        if isinstance(reply, Heartbeat):
-            self._on_heartbeat(reply)
-        else:
-            self._on_result(reply)
+        self._news.take(data)
 
     def on_contract(self, contract: ModelContract, digest: str) -> None:
         """Learn a model version."""
@@ -342,41 +225,6 @@ class Gateway:
         self.tally.sent(len(frames))
         return frames
 
-    def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
-        now_s = self._now_s()
-        for model in self.catalog.observe(heartbeat, now_s):
-            self.link.want_contract(model)
-        self.catalog.forget_stale(now_s)
-        self.metrics.reclaimed.inc(heartbeat.reclaimed)
-        self.metrics.dead_letters.inc(heartbeat.dead_lettered)
-        self.metrics.worker_busy.inc(heartbeat.busy_us / 1e6)
-        self.metrics.worker_gap.inc(heartbeat.gap_us / 1e6)
-        if heartbeat.leaving:
-            log.info("worker_left", worker=heartbeat.worker)
-
-    def _on_result(self, frame: ResultFrame) -> None:
-        now_s = self._now_s()
-        self.catalog.observe_result(frame.worker, frame.model_key, frame.service, now_s)
-        flights = self.flights
-        landing = flights.land(frame) if self.catalog.fits(frame) else flights.refuse(frame)
-        self._forecast(frame, now_s)
-        if landing.strays:
-            self.metrics.strays.inc(landing.strays)
-        if frame.batch.counted_here:
-            model = frame.model_key.rpartition("@")[0]
-            self.tally.ran(model, frame.batch.rows, frame.batch.run_us / 1e6)
-
-    def _forecast(self, frame: ResultFrame, now_s: float) -> None:
-        """Tell the forecast what the frame says of its worker's runs."""
-        forecast = self.admission.forecast(frame.model_key)
-        if forecast is None or not frame.batch.ended_us:
-            return
-        ended_s = self._clock.monotonic_s(frame.batch.ended_us)
-        self._overhead.observe_return(now_s, now_s - ended_s)
-        forecast.observe_run(frame.worker, min(ended_s, now_s), frame.batch.waiting_rows)
-        forecast.observe_others(now_s, frame.others_rows)
-        self.admission.end_frame(frame.model_key)
-
     def count(self, flight: Flight, model: str, outcome: Outcome) -> None:
         """Count the outcome of an admitted request."""
         launch = flight.launch
@@ -397,11 +245,6 @@ class Gateway:
         self.tally.answered(model, now_s - launch.launched_s, queue_delays_s)
 
 
-def _ends_s(version: ModelVersion, timeout_s: float | None, received_s: float) -> float:
-    """Return when a request ends: at its own timeout, at the model's where it has none."""
-    return received_s + (version.contract.serving.timeout_s if timeout_s is None else timeout_s)
-
-
 class _Listener:
     """A caller that is a function."""
 
@@ -415,11 +258,3 @@ def _settle(arrived: asyncio.Future[Outcome], outcome: Outcome) -> None:
     # The awaiting task may have been cancelled in the same turn of the loop.
     if not arrived.done():
         arrived.set_result(outcome)
-
-
-def priority_of(parameter: int) -> Priority:
-    """Return what `parameters.priority` means: 0 is the default, 1 is the highest (Triton).
-
-    2 is the default as well, and everything above is sheddable.
-    """
-    return _PRIORITIES[min(parameter, len(_PRIORITIES) - 1)]

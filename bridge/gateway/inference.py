@@ -16,8 +16,9 @@ from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects.call import TIMEOUT_MAX_S, InferCall
 from bridge.gateway.dialects.priority import parse_priority_header
 from bridge.gateway.dialects.timeout import parse_timeout_ms
-from bridge.gateway.flight import Landed
-from bridge.gateway.gateway import Admitted, Gateway
+from bridge.gateway.entrance import Admitted
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.launch import Landed
 from bridge.gateway.problem import Problem, ProblemCode
 from bridge.gateway.reply import Reply, answer_reply, invalid_reply, problem_reply
 from bridge.scheduling.admission import Permit
@@ -62,6 +63,7 @@ class Inference:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._entrance = gateway.entrance
         # Until when each model version counts as overloaded; as many as there were versions.
         self._pressed_until_s: dict[str, float] = {}
 
@@ -73,7 +75,7 @@ class Inference:
             InvalidInput: `bad_deadline`, or `bad_parameter` for the priority.
         """
         version = self._gateway.find(head.model, head.version)
-        self._gateway.check_open(version)
+        self._entrance.check_open(version)
         timeout_ms, priority = head.timeout_ms, head.priority
         return Opened(
             version,
@@ -88,7 +90,7 @@ class Inference:
 
         Raises:
             InvalidInput: the body is not what its dialect or the contract accepts.
-            Problem: as `Gateway.admit`.
+            Problem: as `Entrance.admit`.
         """
         try:
             return self._admit_body(head, opened, body, received_s)
@@ -100,12 +102,12 @@ class Inference:
     def admit_together(
         self, opened: Opened, sizes: Sequence[int], received_s: float
     ) -> tuple[Permit | None, list[float]]:
-        """Let in the first of several requests with equal heads; see `Gateway.admit_together`.
+        """Let in the first of several requests with equal heads; see `Entrance.admit_together`.
 
         Raises:
             Problem: `queue_unavailable` or `no_worker`.
         """
-        permit, hints = self._gateway.admit_together(
+        permit, hints = self._entrance.admit_together(
             opened.version, sizes, opened.timeout_s, opened.priority or 0, received_s
         )
         if hints:
@@ -125,7 +127,7 @@ class Inference:
         holds it makes it a cycle for the garbage collector.
         """
         own_s = None if opened.timeout_s is None else min(opened.timeout_s, TIMEOUT_MAX_S)
-        hints = self._gateway.refused_early(
+        hints = self._entrance.refused_early(
             opened.version, requests, own_s, opened.priority or 0, received_s
         )
         if hints:
@@ -151,7 +153,7 @@ class Inference:
             call = call.with_timeout(opened.timeout_s)
         if opened.priority is not None:
             call = call.with_priority(opened.priority)
-        return self._gateway.admit(opened.version, call, received_s)
+        return self._entrance.admit(opened.version, call, received_s)
 
     def reply(
         self, version: ModelVersion, call: InferCall, landed: Landed, request_id: str

@@ -15,7 +15,7 @@ import orjson
 
 from bridge.contract.invalid import InvalidInput
 from bridge.gateway.dialects.call import Body
-from bridge.gateway.flight import Timings
+from bridge.gateway.launch import Timings
 from bridge.gateway.problem import Problem, ProblemCode, invalid_status
 
 # Instead of the versions of Python and aiohttp, which help nobody but an attacker.

@@ -24,7 +24,7 @@ class RequestTally:
     """What was counted since the last `flush`; the owner flushes before figures are shown."""
 
     def __init__(self, metrics: GatewayMetrics) -> None:
-        self._metrics = metrics
+        self.metrics = metrics
         self._outcomes: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._answers: defaultdict[str, _Answers] = defaultdict(_Answers)
@@ -33,7 +33,7 @@ class RequestTally:
 
     def answered(self, model: str, latency_s: float, queue_delays_s: list[float]) -> None:
         """Count requests that got their rows, as many as there are delays, all after one time."""
-        answers = self._answers[self._metrics.model_label(model)]
+        answers = self._answers[self.metrics.model_label(model)]
         answers.latencies_s += [latency_s] * len(queue_delays_s)
         answers.queue_delays_s += queue_delays_s
         if len(answers.latencies_s) >= OBSERVATIONS_MAX:
@@ -41,7 +41,7 @@ class RequestTally:
 
     def failed(self, model: str, code: str) -> None:
         """Count a request that was admitted and not answered."""
-        self._outcomes[self._metrics.model_label(model), code] += 1
+        self._outcomes[self.metrics.model_label(model), code] += 1
 
     def refused(self, reason: str, requests: int = 1) -> None:
         """Count requests that were refused at the door."""
@@ -49,7 +49,7 @@ class RequestTally:
 
     def ran(self, model: str, rows: int, run_s: float) -> None:
         """Count a run of a worker."""
-        runs = self._runs[self._metrics.model_label(model)]
+        runs = self._runs[self.metrics.model_label(model)]
         runs.rows.append(rows)
         runs.seconds.append(run_s)
         if len(runs.rows) >= OBSERVATIONS_MAX:
@@ -61,7 +61,7 @@ class RequestTally:
 
     def flush(self) -> None:
         """Hand everything to Prometheus's series."""
-        metrics = self._metrics
+        metrics = self.metrics
         for (label, code), count in self._outcomes.items():
             metrics.requests.labels(label, code).inc(count)
         for reason, count in self._refused.items():

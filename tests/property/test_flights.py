@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.gateway.flight import Flight, Landed
 from bridge.gateway.framer import PackedFrame
+from bridge.gateway.launch import Flight, Landed
 from bridge.gateway.problem import Problem
 from bridge.wire.block import from_block, to_block
 from bridge.wire.frame import (

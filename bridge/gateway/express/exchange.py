@@ -12,9 +12,9 @@ from bridge.gateway.dialects.call import InferCall
 from bridge.gateway.dialects.plain import Plain
 from bridge.gateway.express.head import ExpressHead
 from bridge.gateway.express.reply_bytes import ReplyBytes
-from bridge.gateway.flight import Flight, Outcome
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.inference import Inference, InferHead, Opened
+from bridge.gateway.launch import Flight, Outcome
 from bridge.gateway.problem import Problem, ProblemCode, overloaded
 from bridge.gateway.reply import Reply, problem_reply, request_id
 

@@ -15,8 +15,8 @@ from bridge.contract.invalid import InvalidInput
 from bridge.gateway.dialects.call import TIMEOUT_MAX_S
 from bridge.gateway.dialects.plain import Plain, PlainCalls
 from bridge.gateway.express.exchange import Exchange, Exchanges
-from bridge.gateway.flight import Results, Returned, landed, timings_of
 from bridge.gateway.inference import InferHead, Opened, inference_length, judged_by_head
+from bridge.gateway.launch import Results, Returned, landed, timings_of
 from bridge.gateway.problem import Problem
 from bridge.gateway.reply import server_timing
 

@@ -14,7 +14,7 @@ from bridge.gateway.dialects.priority import (
     parse_priority,
     parse_priority_header,
 )
-from bridge.gateway.gateway import priority_of
+from bridge.gateway.entrance import priority_of
 from bridge.scheduling.ask import Priority
 from tests.unit.dialects.doors import PAIR, parse, request, tensor
 

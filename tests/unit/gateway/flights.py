@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bridge.gateway.flight import Flight, FlightTable, Launch, Outcome
+from bridge.gateway.flight import FlightTable
 from bridge.gateway.framer import Framer, FrameRows, PackedFrame
+from bridge.gateway.launch import Flight, Launch, Outcome
 from bridge.scheduling.admission import Admission, Permit
 from bridge.scheduling.ask import Ask
 from bridge.scheduling.forecast import Capacity

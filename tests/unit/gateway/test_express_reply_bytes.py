@@ -7,7 +7,7 @@ import pytest
 from bridge.gateway.dialects.call import Body
 from bridge.gateway.dialects.plain import PlainAnswer
 from bridge.gateway.express.reply_bytes import ReplyBytes
-from bridge.gateway.flight import Timings
+from bridge.gateway.launch import Timings
 from bridge.gateway.problem import overloaded
 from bridge.gateway.reply import Reply, answer_reply, problem_reply, server_timing
 

@@ -7,7 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from bridge.gateway.flight import Flight, Landed, Landing, Outcome, Timings
+from bridge.gateway.flight import Landing
+from bridge.gateway.launch import Flight, Landed, Outcome, Timings
 from bridge.gateway.problem import queue_unavailable
 from bridge.wire.frame import ResultStatus
 from tests.unit.gateway.flights import MODEL, Sky, entry, result

@@ -30,6 +30,10 @@ class FullGateway:
     early: list[tuple[int, float | None]] = field(default_factory=list)
     calls: list[InferCall] = field(default_factory=list)
 
+    @property
+    def entrance(self) -> FullGateway:
+        return self
+
     def find(self, model: str, version: str | None) -> ModelVersion:
         return VERSION
 

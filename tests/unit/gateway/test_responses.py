@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.dialects.call import Body
-from bridge.gateway.flight import Timings
+from bridge.gateway.launch import Timings
 from bridge.gateway.problem import Problem, ProblemCode, overloaded
 from bridge.gateway.reply import ERROR_BYTES_MAX, answer_reply
 from bridge.gateway.responses import (
