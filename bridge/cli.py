@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bridge.cores import usable_cores
+from bridge.cores import gateways_for, usable_cores
 from bridge.logs import configure_logs
 from bridge.queue_check import UnsafeQueueError, check_queue, without_password
 from bridge.readiness import notify_ready, ready_fd
@@ -75,7 +75,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         add(command, "host", "127.0.0.1", "address to listen on")
     add(serve, "port", 8080, "port to listen on")
     add(gateway, "port", 8080, "port to listen on; 0: any free one")
-    add(serve, "gateways", 1, "number of gateways on the port")
+    add(serve, "gateways", 0, "number of gateways on the port; 0: one for every four cores")
     add(serve, "workers", 1, "number of workers")
     add(serve, "redis", "", "URL of a Redis or Valkey >= 7.0; none: an embedded Valkey")
     for command in (gateway, worker):
@@ -140,7 +140,7 @@ def _serve(options: argparse.Namespace) -> int:
             models=options.models,
             host=options.host,
             port=options.port,
-            gateways=options.gateways,
+            gateways=options.gateways or gateways_for(usable_cores()),
             workers=options.workers,
             threads=options.threads,
             batch_fill=options.batch_fill,

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bridge.scheduling.lanes import ModelLane
 from bridge.wire import keys
-from workers.connection import Connector
+from workers.connection import Command, Connector, execute
 from workers.frame_taker import FrameTaker
 from workers.gateway_loads import GatewayLoads
 from workers.hand import Hand
@@ -36,6 +36,7 @@ LEAVING_TTL_S = 60
 # A worker that has read, claimed or renewed something within this time takes what comes.
 READS_WITHIN_MS = 2_500
 GROUPS_RETRY_S = 1.0
+Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 class Reader:
@@ -172,14 +173,11 @@ class Reader:
         if not any(self._intake.is_in_use(lane, now_s) for lane in batch):
             return []
         online = {lane: rows for lane, rows in wanted.items() if lane.lane == "online"}
-        pipeline = client.pipeline(transaction=False)
-        for lanes in (online, batch):
-            if lanes:
-                self._add_read(pipeline, lanes, None)
+        commands = [self._command(lanes, None) for lanes in (online, batch) if lanes]
         # One lane's trouble must not lose what the other lane has brought.
         return [
             item
-            for reply in pipeline.execute(raise_on_error=False)
+            for reply in execute(client, commands)
             for item in ([reply] if isinstance(reply, ResponseError) else _items(reply))
         ]
 
@@ -194,16 +192,18 @@ class Reader:
         is_partial = self._intake.leaves_out(wanted, time.monotonic())
         block_ms = PARTIAL_BLOCK_MS if is_partial else BLOCK_MS
         block_ms = QUIET_MS if self._leaving.is_set() else block_ms
-        return _items(self._add_read(client, wanted, block_ms))
+        (reply,) = execute(client, [self._command(wanted, block_ms)])
+        if isinstance(reply, ResponseError):
+            raise reply
+        return _items(reply)
 
-    def _add_read(self, client: Redis, lanes: Mapping[ModelLane, int], block_ms: int | None) -> Any:
-        return client.xreadgroup(
-            keys.GROUP,
-            self._worker,
-            {stream_key(lane): ">" for lane in lanes},
-            count=self._intake.count(lanes, time.monotonic()),
-            block=block_ms,
-        )
+    def _command(self, lanes: Mapping[ModelLane, int], block_ms: int | None) -> Command:
+        count = self._intake.count(lanes, time.monotonic())
+        blocking = () if block_ms is None else ("BLOCK", block_ms)
+        streams = [stream_key(lane) for lane in lanes]
+        new = [">"] * len(streams)
+        words = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count, *blocking)
+        return (*words, "STREAMS", *streams, *new)
 
     def _on_refused(self, client: Redis, error: ResponseError) -> None:
         """Make the groups again where the server has lost them, at most once a second."""
@@ -228,6 +228,14 @@ def make_groups(client: Redis, model_keys: Iterable[str]) -> None:
                 raise
 
 
-def _items(reply: Any) -> list[Any]:
+def _items(reply: Any) -> list[tuple[bytes, list[Entry]]]:
     """The (stream, entries) of a reply, in any version of the protocol."""
-    return list(reply.items() if isinstance(reply, dict) else reply or [])
+    streams = reply.items() if isinstance(reply, dict) else reply or ()
+    return [
+        (stream, [(entry_id, _fields(words)) for entry_id, words in entries])
+        for stream, entries in streams
+    ]
+
+
+def _fields(words: list[bytes] | None) -> dict[bytes, bytes] | None:
+    return None if words is None else dict(zip(words[::2], words[1::2], strict=True))

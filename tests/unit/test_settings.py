@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cores import usable_cores
+from bridge.cores import gateways_for, usable_cores
 from bridge.gateway.settings import GatewaySettings
 from bridge.gateway.settings import SettingsError as GatewaySettingsError
 from bridge.serve import ServeSettings
@@ -100,3 +100,8 @@ def test_a_wrong_setting_of_a_worker_is_named(
     settings: dict[str, Any] = {"models": tmp_path, "redis_url": "unix:///q", name: value}
     with pytest.raises(WorkerSettingsError, match=f"^{shown}: "):
         WorkerSettings(**settings)
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 1), (7, 1), (8, 2), (64, 16)])
+def test_by_default_there_is_a_gateway_for_every_four_cores(cores: int, expected: int) -> None:
+    assert gateways_for(cores) == expected
