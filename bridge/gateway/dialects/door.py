@@ -14,8 +14,10 @@ from bridge.gateway.dialects.media_type import dialect_of
 from bridge.gateway.dialects.messagepack import MessagePackRequests
 from bridge.gateway.dialects.options import OutputChoice
 from bridge.gateway.dialects.plain import Plain
-from bridge.gateway.dialects.plain_binary import PlainBinary, can_be_plain_binary
+from bridge.gateway.dialects.plain_binary import PlainBinary
+from bridge.gateway.dialects.plain_blocks import can_be_blocks
 from bridge.gateway.dialects.plain_json import PlainJson, can_be_plain_json
+from bridge.gateway.dialects.plain_messagepack import PlainMessagePack
 from bridge.gateway.dialects.v2_answer import BINARY_TYPE, V2Answers
 from bridge.gateway.dialects.v2_json import V2Requests
 
@@ -34,10 +36,12 @@ class Door:
         # For many requests at once; None where no request can be plain.
         self._plain_json: Plain | None = None
         self._plain_binary: Plain | None = None
+        self._plain_messagepack: Plain | None = None
         if can_be_plain_json(contract, tensors):
             self._plain_json = PlainJson(contract, tensors[0], limits)
-        if can_be_plain_binary(contract, tensors):
+        if can_be_blocks(contract, tensors):
             self._plain_binary = PlainBinary(contract, tensors[0], self._answers, self._read_binary)
+            self._plain_messagepack = PlainMessagePack(contract, tensors[0], limits)
         self._json_bytes_max = limits.json_bytes_max
         self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
 
@@ -80,10 +84,11 @@ class Door:
 
     def plain(self, content_type: str | None, inference_header_length: int | None) -> Plain | None:
         """Return what reads many requests with these headers at once; None if nothing does."""
-        if dialect_of(content_type) != "v2":
-            return None
+        is_messagepack = dialect_of(content_type) == "messagepack"
         if inference_header_length is None:
-            return self._plain_json
+            return self._plain_messagepack if is_messagepack else self._plain_json
+        if is_messagepack:
+            return None
         return self._plain_binary if inference_header_length else None
 
     def _read_binary(self, body: bytes, header_bytes: int) -> InferCall:

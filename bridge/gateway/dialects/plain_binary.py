@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -13,17 +12,16 @@ from bridge.contract.model import ModelContract
 from bridge.gateway.dialects.call import Array, InferCall
 from bridge.gateway.dialects.inputs import InputTensor
 from bridge.gateway.dialects.plain import (
-    NO_ROWS,
     PlainAnswer,
     PlainCalls,
     RowShapes,
     none_plain,
 )
+from bridge.gateway.dialects.plain_blocks import BlockRows, block_rows, checked_rows
 from bridge.gateway.dialects.v2_answer import BINARY_TYPE, LENGTH_HEADER, V2Answers
 
 _KNOWN_MAX = 512
 _KNOWN_BYTES_MAX = 1024
-_NUMBERS = ("integer", "floating")
 ReadOne = Callable[[bytes, int], InferCall]
 
 
@@ -32,14 +30,6 @@ class _Known(msgspec.Struct, frozen=True):
 
     call: InferCall
     block_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class BinaryRows:
-    """The outputs of several calls: for each output its bytes, and how many a row has."""
-
-    blocks: list[tuple[bytes, int]]
-    row_shapes: RowShapes
 
 
 class PlainBinary:
@@ -52,7 +42,7 @@ class PlainBinary:
         answers: V2Answers,
         read_one: ReadOne,
     ) -> None:
-        """`tensor` is the model's only input; see `can_be_plain_binary`.
+        """`tensor` is the model's only input; see `can_be_blocks`.
 
         `read_one` reads a body whose JSON has so many bytes.
         """
@@ -60,7 +50,6 @@ class PlainBinary:
         self._tensor = tensor
         self._answers = answers
         self._read_one = read_one
-        self._row_shape = tensor.spec.row_shape
         self._dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
         self._known: dict[bytes, _Known] = {}
         # An answer's JSON, by its id, its number of rows and their shapes.
@@ -82,7 +71,7 @@ class PlainBinary:
                 places.append(place)
                 said.append(known.call)
         sizes = [call.rows for call in said]
-        array = self._array(b"".join(blocks), sum(sizes))
+        array = checked_rows(self._tensor, b"".join(blocks), sum(sizes))
         if array is None:
             # Which of them is wrong, and what to say of it, is found one by one.
             return none_plain(bodies)
@@ -92,25 +81,17 @@ class PlainBinary:
         """As in `Plain`."""
         return said
 
-    def write(self, arrays: Mapping[str, Array]) -> BinaryRows | None:
+    def write(self, arrays: Mapping[str, Array]) -> BlockRows | None:
         """As in `Plain`."""
-        blocks = []
-        for name, dtype in self._dtypes.items():
-            array = arrays.get(name)
-            if array is None or array.dtype != dtype or not array.size:
-                return None
-            blocks.append((array.tobytes(), array.nbytes // len(array)))
-        return BinaryRows(blocks, tuple([arrays[name].shape[1:] for name in self._dtypes]))
+        return block_rows(self._dtypes, arrays)
 
-    def answer(self, said: InferCall, start: int, rows: int, written: BinaryRows) -> PlainAnswer:
+    def answer(self, said: InferCall, start: int, rows: int, written: BlockRows) -> PlainAnswer:
         """As in `Plain`."""
         key = (said.id, rows, written.row_shapes)
         text = self._texts.get(key) or self._text(said, key)
-        parts = [text]
-        for block, row_bytes in written.blocks:
-            parts.append(block[start * row_bytes : (start + rows) * row_bytes])
+        parts = written.parts([b""] * len(written.blocks), start, rows)
         headers = f"Content-Type: {BINARY_TYPE}\r\n{LENGTH_HEADER}: {len(text)}"
-        return PlainAnswer(headers, b"".join(parts))
+        return PlainAnswer(headers, text + b"".join(parts))
 
     def _learn(self, text: bytes, body: bytes) -> _Known | None:
         """Read a body whose JSON was not seen before; None if it is not plain or not right."""
@@ -134,19 +115,6 @@ class PlainBinary:
             self._known[text] = known
         return known
 
-    def _array(self, data: bytes, rows: int) -> Array | None:
-        """Return the rows as an array, None if a value is not accepted."""
-        if not rows:
-            return NO_ROWS
-        tensor = self._tensor
-        array: Array = np.frombuffer(data, tensor.type.dtype).reshape((rows, *self._row_shape))
-        try:
-            if tensor.check is not None:
-                tensor.check.check(array)
-        except InvalidInput:
-            return None
-        return array
-
     def _text(self, said: InferCall, key: tuple[str | None, int, RowShapes]) -> bytes:
         _, rows, row_shapes = key
         empty = {
@@ -159,17 +127,3 @@ class PlainBinary:
             self._texts.clear()
         self._texts[key] = text
         return text
-
-
-def can_be_plain_binary(contract: ModelContract, tensors: Sequence[InputTensor]) -> bool:
-    """Return whether binary requests for this model version can be plain.
-
-    The model has one input of numbers, a row of which has a fixed shape, and numeric outputs.
-    """
-    tensor = tensors[0]
-    return (
-        len(tensors) == 1
-        and tensor.type.kind in _NUMBERS
-        and -1 not in tensor.spec.row_shape
-        and all(spec.type.kind != "bytes" for spec in contract.outputs)
-    )

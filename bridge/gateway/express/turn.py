@@ -1,8 +1,7 @@
 """The requests that arrived in one turn of the event loop, begun together.
 
-Callers that ask at the same time mostly ask the same: one model version, plain JSON. Their bodies
-are read, admitted, launched and answered as one, at a fraction of the cost. All others are begun
-one by one.
+Callers that ask at the same time mostly ask the same: one model version, plain JSON. They are begun
+and answered as one, at a fraction of the cost; see `together.py`. All others are begun one by one.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 from bridge.contract.invalid import InvalidInput
-from bridge.gateway.dialects.call import TIMEOUT_MAX_S
-from bridge.gateway.dialects.plain import Plain, PlainCalls
+from bridge.gateway.dialects.plain import Plain
 from bridge.gateway.express.exchange import Exchange, Exchanges
-from bridge.gateway.inference import InferHead, Opened, inference_length, judged_by_head
+from bridge.gateway.inference import InferHead, Opened, inference_length
 from bridge.gateway.launch import Results, Returned, landed, timings_of
 from bridge.gateway.problem import Problem
 from bridge.gateway.reply import server_timing
+from bridge.gateway.together import Alike, Together
 
 
 class Arrived(NamedTuple):
@@ -39,6 +38,7 @@ class Turn:
     ) -> None:
         """`at_end_of_turn` calls what it is given when the present turn of the loop is over."""
         self._shared = shared
+        self._together = Together(shared.gateway, shared.inference)
         self._at_end_of_turn = at_end_of_turn
         self._arrived: list[Arrived] = []
         self._since_s = 0.0
@@ -65,66 +65,22 @@ class Turn:
 
     def _begin_together(self, head: InferHead, requests: list[Arrived]) -> list[Arrived]:
         """Begin the plain ones of requests with equal heads; return the others."""
+        shared = self._shared
         try:
-            opened = self._shared.inference.open(head)
+            opened = shared.inference.open(head)
             header_bytes = inference_length(head)
             plain = opened.version.door.plain(head.content_type, header_bytes)
         except (InvalidInput, Problem):
             return requests
-        if plain is None or (opened.timeout_s or 0.0) > TIMEOUT_MAX_S:
+        if plain is None:
             return requests
-        requests = self._refuse_early(opened, requests)
-        if not requests:
-            return []
-        calls = plain.read([one.body for one in requests], header_bytes or 0)
-        if calls.places:
-            self._launch(opened, plain, calls, [requests[place] for place in calls.places])
-        return [requests[place] for place in calls.others]
-
-    def _refuse_early(self, opened: Opened, requests: list[Arrived]) -> list[Arrived]:
-        """Refuse those who cannot come in, before their bodies are read; return the others."""
-        inference = self._shared.inference
-        if not inference.is_pressed(opened, self._since_s):
-            return requests
-        judged = [one for one in requests if judged_by_head(opened, one.body)]
-        hints = inference.refused_early(opened, len(judged), self._since_s) if judged else []
-        if not hints:
-            return requests
-        refused = judged[-len(hints) :]
-        self._refuse([one.exchange for one in refused], hints)
-        begun = {id(one) for one in refused}
-        return [one for one in requests if id(one) not in begun]
-
-    def _launch(
-        self, opened: Opened, plain: Plain, calls: PlainCalls, requests: list[Arrived]
-    ) -> None:
-        inference, gateway = self._shared.inference, self._shared.gateway
-        version, exchanges = opened.version, [one.exchange for one in requests]
-        try:
-            permit, hints = inference.admit_together(opened, calls.sizes, self._since_s)
-        except Problem as problem:
-            for exchange in exchanges:
-                exchange.refuse(problem)
-            return
-        count = len(exchanges) - len(hints)
-        if permit is not None:
-            flights = gateway.launch_together(
-                version,
-                {plain.input_name: calls.array[: permit.rows]},
-                permit,
-                opened.timeout_s,
-                self._since_s,
-                PlainAnswers(self._shared, version.contract.name, plain),
-                calls.sizes[:count],
-                exchanges[:count],
-            )
-            for exchange, flight, said in zip(exchanges, flights, calls.said, strict=False):
-                exchange.launched(version, flight, plain, said)
-        self._refuse(exchanges[count:], hints)
-
-    def _refuse(self, exchanges: Sequence[Exchange], hints: list[float]) -> None:
-        for exchange, retry_after_s in zip(exchanges, hints, strict=True):
-            exchange.refuse_overload(retry_after_s)
+        places = self._together.begin(
+            Alike(opened, plain, header_bytes or 0, self._since_s),
+            [one.body for one in requests],
+            [one.exchange for one in requests],
+            PlainAnswers(shared, opened.version.contract.name, plain),
+        )
+        return [requests[place] for place in places]
 
 
 class PlainAnswers:
