@@ -138,6 +138,11 @@ class GatewayConnection(web.RequestHandler):
         self._connections = connections
         self._sending = SendingWatch(connections.limits.send_s)
 
+    @property
+    def connections(self) -> Connections:
+        """The open connections among which this one is."""
+        return self._connections
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, and close it at once when there are too many."""
         super().connection_made(transport)

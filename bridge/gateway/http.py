@@ -29,6 +29,7 @@ from bridge.gateway.openapi import openapi_document
 from bridge.gateway.problem import STATUS, Problem, ProblemCode, overloaded
 from bridge.gateway.reply import TIMEOUT_HEADER
 from bridge.gateway.responses import json_response, request_id_of, response_of
+from bridge.gateway.stream.connection import Streams
 
 _HTTP_VERSIONS = (HttpVersion10, HttpVersion11)
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,6 +43,7 @@ class Routes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._inference = Inference(gateway)
+        self._streams = Streams(gateway, self._inference)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -56,6 +58,8 @@ class Routes:
             get(prefix, self.model_metadata)
             get(f"{prefix}/ready", self.model_ready)
             post(f"{prefix}/infer", self.infer)
+            # Not a `get` of ours: a handshake has no body to expect, and there is nothing to HEAD.
+            app.router.add_get(f"{prefix}/stream", self._streams.stream, allow_head=False)
         post("/v2/repository/index", self.repository_index)
         get("/metrics", self.metrics)
         get("/openapi.json", self.openapi)

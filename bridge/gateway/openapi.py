@@ -106,7 +106,7 @@ def _add_twins(paths: Json) -> None:
             for operation in twin.values():
                 operation["parameters"].insert(1, {"$ref": "#/components/parameters/Version"})
                 # The links lead to the unversioned paths.
-                operation["responses"]["200"].pop("links", None)
+                operation["responses"].get("200", {}).pop("links", None)
             paths[path.replace(_MODEL_PATH, _VERSION_PATH)] = twin
     paths["/v2/"] = _twin(paths["/v2"], "WithSlash", "")
 

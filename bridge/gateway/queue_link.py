@@ -16,12 +16,11 @@ from typing import Any, Protocol
 
 import redis.asyncio as aioredis
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from bridge.contract.model import ModelContract, contract_digest, decode_contract
 from bridge.gateway.framer import PackedFrame
+from bridge.gateway.queue_connection import Command, connection_of, execute, new_client
 from bridge.wire import keys
 from bridge.wire.clock import ServerClock
 from bridge.wire.frame import ServedModel
@@ -39,9 +38,6 @@ RECONNECT_S_MAX = 0.5
 SERVED_S_MIN = 1.0
 GATEWAY_SILENT_S_MAX = 3.0
 RESULTS_TTL_MS = 60_000
-
-
-Command = tuple[str | bytes | int | float, ...]
 
 
 class LinkEvents(Protocol):
@@ -140,8 +136,8 @@ class QueueLink:
         cancellations = _cancellations()
         try:
             # Entering a client connects it.
-            writer = await stack.enter_async_context(_client(self._url))
-            reader = await stack.enter_async_context(_client(self._url))
+            writer = await stack.enter_async_context(new_client(self._url, CONNECT_S_MAX))
+            reader = await stack.enter_async_context(new_client(self._url, CONNECT_S_MAX))
             await self._greet(writer)
         finally:
             if _cancellations() > cancellations:
@@ -181,7 +177,7 @@ class QueueLink:
             self._wake.set()
 
     async def _write(self, client: aioredis.Redis) -> None:
-        connection = _connection(client)
+        connection = connection_of(client)
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -206,7 +202,7 @@ class QueueLink:
         started_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(REPLY_S_MAX):
-                replies = await _execute(connection, commands)
+                replies = await execute(connection, commands)
         except BaseException:
             for frame in frames:
                 self._events.on_frame_lost(frame)
@@ -264,56 +260,17 @@ class QueueLink:
         self._writable = False
 
     async def _read(self, client: aioredis.Redis) -> None:
-        connection = _connection(client)
+        connection = connection_of(client)
         key = keys.results_key(self._gateway_id)
         command = ("BLMPOP", READ_BLOCK_S, 1, key, "LEFT", "COUNT", READ_FRAMES_MAX)
         while True:
             async with asyncio.timeout(READ_BLOCK_S + REPLY_S_MAX):
-                (reply,) = await _execute(connection, [command])
+                (reply,) = await execute(connection, [command])
             if isinstance(reply, Exception):
                 raise reply
             if reply is not None:
                 for data in reply[1]:
                     self._events.on_reply(data)
-
-
-def _connection(client: aioredis.Redis) -> Any:
-    """Return the only connection of a client that is connected."""
-    if client.connection is None:
-        raise RuntimeError("the client is not connected")
-    return client.connection
-
-
-async def _execute(connection: Any, commands: list[Command]) -> list[Any]:
-    """Send commands together and return their replies, errors of the server among them.
-
-    On redis-py's connection: its pipeline costs 130 µs of CPU for one XADD, this costs 45, and
-    it is done once for each frame.
-    """
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    return [await _reply(connection) for _ in commands]
-
-
-async def _reply(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _client(url: str) -> aioredis.Redis:
-    # Retries off: redis-py 8 repeats a timed-out command ten times, and a repeated XADD is a
-    # duplicate. Each client is one connection, owned by one task. No timeout of redis-py's own:
-    # it makes a task for each command, and up to Python 3.11 that swallows a cancellation which
-    # comes when the bytes have just been sent. Whoever waits sets the time.
-    return aioredis.Redis.from_url(
-        url,
-        single_connection_client=True,
-        socket_timeout=None,
-        socket_connect_timeout=CONNECT_S_MAX,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=False,
-    )
 
 
 def _cancellations() -> int:

@@ -33,6 +33,8 @@ GET = [
     "/metrics",
     "/openapi.json",
 ]
+# A WebSocket handshake has no HEAD.
+STREAM = ["/v2/models/{model}/stream", "/v2/models/{model}/versions/{version}/stream"]
 POST = [
     "/v2/models/{model}/infer",
     "/v2/models/{model}/versions/{version}/infer",
@@ -65,6 +67,7 @@ FORGED_TEXTS = ["a\r\n{}", "\x1b[2J", "\u2028\u2029", '"}\n{"event":"forged"}', 
 async def test_the_routes_are_exactly_those_that_are_documented() -> None:
     gateway = Gateway("redis://127.0.0.1:1", InputLimits(), GatewayMetrics(None))
     expected = [("GET", path) for path in GET] + [("HEAD", path) for path in GET]
+    expected += [("GET", path) for path in STREAM]
     expected += [("POST", path) for path in POST]
     assert sorted(listed_routes(Routes(gateway).application())) == sorted(expected)
 

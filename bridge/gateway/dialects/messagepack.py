@@ -37,6 +37,16 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     outputs: list[msgspec.Raw] | msgspec.UnsetType | None = UNSET
     model_name: str | msgspec.UnsetType | None = UNSET
 
+    def keys(self) -> int:
+        """How many keys were given; written out, because each request is asked."""
+        return (
+            1
+            + (self.id is not UNSET)
+            + (self.parameters is not UNSET)
+            + (self.outputs is not UNSET)
+            + (self.model_name is not UNSET)
+        )
+
 
 class _Input(msgspec.Struct, forbid_unknown_fields=True):
     name: str
@@ -45,10 +55,18 @@ class _Input(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw
     parameters: msgspec.Raw | msgspec.UnsetType = UNSET
 
+    def keys(self) -> int:
+        """How many keys were given."""
+        return 4 + (self.parameters is not UNSET)
+
 
 class _Output(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     parameters: msgspec.Raw | msgspec.UnsetType = UNSET
+
+    def keys(self) -> int:
+        """How many keys were given."""
+        return 1 + (self.parameters is not UNSET)
 
 
 class _WantedOutput(msgspec.Struct):
@@ -80,7 +98,7 @@ class MessagePackRequests:
             InvalidInput: anything that MessagePack, the protocol or the contract do not accept.
         """
         request = _decoded(_request, data, "")
-        _refuse_duplicate_keys(data, _set_fields(request), "")
+        _refuse_duplicate_keys(data, request.keys(), "")
         options = read_options(_read_parameters(request.parameters, ""), self._limits)
         outputs = self._outputs.wanted(
             [_read_output(raw, index) for index, raw in enumerate(request.outputs or ())],
@@ -103,7 +121,7 @@ class MessagePackRequests:
         for index, raw in enumerate(raws):
             where = f".inputs[{index}]"
             item = _decoded(_input, raw, where)
-            _refuse_duplicate_keys(raw, _set_fields(item), where)
+            _refuse_duplicate_keys(raw, item.keys(), where)
             _read_parameters(item.parameters, where)
             tensor = self._inputs.tensors.get(item.name)
             if tensor is None or item.name in found:
@@ -178,7 +196,7 @@ def _not_utf8(where: str) -> InvalidInput:
 def _read_output(raw: msgspec.Raw, index: int) -> _WantedOutput:
     where = f".outputs[{index}]"
     item = _decoded(_output, raw, where)
-    _refuse_duplicate_keys(raw, _set_fields(item), where)
+    _refuse_duplicate_keys(raw, item.keys(), where)
     parameters = _read_parameters(item.parameters, where)
     if parameters is not None:
         # Every tensor of this dialect is binary.
@@ -208,10 +226,6 @@ def _decoded(
         raise InvalidInput(InvalidCode.BAD_MESSAGEPACK, "text that is not UTF-8") from None
     except msgspec.DecodeError as error:
         raise InvalidInput(InvalidCode.BAD_MESSAGEPACK, f"not MessagePack: {error}") from None
-
-
-def _set_fields(item: msgspec.Struct) -> int:
-    return sum(getattr(item, name) is not UNSET for name in item.__struct_fields__)
 
 
 def _refuse_duplicate_keys(data: bytes | msgspec.Raw, keys: int, where: str) -> None:
