@@ -250,7 +250,7 @@ def _profile(models: Path, threads: int) -> MeasuredModel:
         raise PlanError(f"MODEL: {error}") from error
     if not loaded[0].has_answered:
         raise PlanError("MODEL: it does not answer made-up rows, so it cannot be timed here")
-    services = [one.fit.estimate() for one in loaded]
+    services = [one.fit.rehearsed() for one in loaded]
     rows = loaded[0].bounds.rows(services[0])
     contract = loaded[0].model.contract
     return MeasuredModel(

@@ -16,13 +16,14 @@ import structlog
 
 from bridge.scheduling.batch_choice import BatchBounds, BatchChoice
 from bridge.scheduling.forming import Pace
+from bridge.scheduling.reported_overhead import ReportedOverhead
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.clock import MICROSECONDS, ServerClock
 from bridge.wire.frame import BatchReport, ResultStatus, ServiceReport
 from workers.answers import Answers
 from workers.hand import Batch, Hand, Slice
 from workers.isolation import Run, run_isolated
-from workers.loading import LoadedModel
+from workers.loading import OVERHEAD_S, LoadedModel
 from workers.reader import Reader
 from workers.run_watch import RunWatch, Watched
 from workers.tally import Tally
@@ -43,8 +44,7 @@ class ServedVersion:
         """`tightest_target_s`: the shortest target of the other models that share the worker."""
         self.model = loaded.model
         self._fit = loaded.fit
-        self._bounds = _shared(loaded.bounds, tightest_target_s)
-        self._choice = BatchChoice(self._bounds)
+        self._choice = BatchChoice(_shared(loaded.bounds, tightest_target_s))
         self._refit_s = 0.0
         self.has_answered = loaded.has_answered
         self.service, self.report = self._estimate()
@@ -58,8 +58,12 @@ class ServedVersion:
             batch_rows=self.report.batch_rows,
             batch_us=lambda rows: service.batch_s(rows) * MICROSECONDS,
             target_us=self.model.contract.serving.latency_target_s * MICROSECONDS,
-            rows_cap=self._bounds.rows_cap or math.inf,
+            rows_cap=self._choice.bounds.rows_cap or math.inf,
         )
+
+    def set_overhead(self, measured_s: float) -> None:
+        """Say what o is, for the next fit."""
+        self._choice.bounds = self._choice.bounds.with_overhead(measured_s)
 
     def observe(self, rows: int, seconds: float, now_s: float) -> bool:
         """Take in a run; return whether the model of time was fitted anew."""
@@ -90,11 +94,11 @@ class ServedVersion:
             online_rows=rows,
             residual=service.residual,
             typical=service.typical,
-            keeps_target=self._bounds.keeps_target(service),
+            keeps_target=self._choice.bounds.keeps_target(service),
         )
 
     def _warn(self) -> None:
-        bounds, service = self._bounds, self.service
+        bounds, service = self._choice.bounds, self.service
         if not self.report.keeps_target:
             log.warning(
                 "target_cannot_be_kept",
@@ -115,7 +119,10 @@ class ServedVersion:
 def served_versions(loaded: Iterable[LoadedModel]) -> dict[str, ServedVersion]:
     """Return what one worker serves by `model@version`; batches respect the tightest target."""
     items = list(loaded)
-    tightest_s = min((item.bounds.target_s for item in items), default=None)
+    # A target that cannot be kept anyway must not shrink the batches of the others: one of 1 µs
+    # made its neighbour ten times slower (measured 2026-11-24).
+    kept = [item.bounds for item in items if item.bounds.keeps_target(item.fit.estimate())]
+    tightest_s = min((bounds.target_s for bounds in kept), default=None)
     return {item.model.contract.key: ServedVersion(item, tightest_s) for item in items}
 
 
@@ -144,6 +151,8 @@ class Runner:
         self._tally = tally
         self._clock = clock
         self._watch = RunWatch()
+        # Of the writer's thread, as the versions are.
+        self._overhead = ReportedOverhead(OVERHEAD_S)
         self.progress = 0
         self._began_s: float | None = None
 
@@ -184,12 +193,19 @@ class Runner:
         self._began_s = None
         run_s = time.monotonic() - started_s
         is_whole = len(runs) == 1 and runs[0].status is ResultStatus.OK
-        learn = partial(self._learn, version, batch.rows, run_s) if is_whole else None
+        learn = partial(self._learn, version, batch, run_s) if is_whole else None
         self._reply(batch.model_key, [self._judged(version, run) for run in runs], run_s, learn)
         self._tally.add_run_time(*self._watch.take_us())
 
-    def _learn(self, version: ServedVersion, rows: int, run_s: float) -> None:
-        if version.observe(rows, run_s, time.monotonic()):
+    def _learn(self, version: ServedVersion, batch: Batch, run_s: float) -> None:
+        now_s, before_s = time.monotonic(), self._overhead.in_use_s
+        for taken in {piece.taken for piece in batch.slices}:
+            frame = taken.frame
+            self._overhead.observe(frame.gateway, frame.overhead_us / MICROSECONDS, now_s)
+        if self._overhead.in_use_s != before_s:
+            for served in self._versions.values():
+                served.set_overhead(self._overhead.in_use_s)
+        if version.observe(batch.rows, run_s, now_s):
             self._hand.set_pace(version.model.contract.key, version.pace)
 
     def _judged(self, version: ServedVersion, run: Run) -> Run:

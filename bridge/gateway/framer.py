@@ -75,15 +75,17 @@ class Framer:
         frame_rows: Callable[[str], FrameRows],
         server_us: Callable[[float], int],
         in_flight_rows: Callable[[str], int],
+        overhead_s: Callable[[], float],
     ) -> None:
         """`frame_rows` and `in_flight_rows` say how a model version's frames are to be, now.
 
-        `server_us` converts monotonic seconds.
+        `server_us` converts monotonic seconds; `overhead_s` is o, for those who choose B.
         """
         self._gateway_id = gateway_id
         self._frame_rows = frame_rows
         self._server_us = server_us
         self._in_flight_rows = in_flight_rows
+        self._overhead_s = overhead_s
         self._waiting: list[Launch] = []
 
     def oldest_s(self) -> float | None:
@@ -146,6 +148,7 @@ class Framer:
             requests=entries,
             tensors=blocks,
             in_flight_rows=self._in_flight_rows(model_key),
+            overhead_us=int(self._overhead_s() * 1e6),
         )
         return PackedFrame(model_key, encode_frame(frame), tuple(flights))
 

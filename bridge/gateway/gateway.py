@@ -58,7 +58,11 @@ class Gateway:
         self.admission = Admission(self._overhead)
         clock = ServerClock()
         self._framer = Framer(
-            self.gateway_id, self.catalog.frame_rows, clock.server_us, self.admission.own_rows
+            self.gateway_id,
+            self.catalog.frame_rows,
+            clock.server_us,
+            self.admission.own_rows,
+            lambda: self._overhead.worst_s,
         )
         outbox = Outbox(self._take_frames, self.flights.take_abandoned)
         self.link = link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)

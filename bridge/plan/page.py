@@ -178,7 +178,7 @@ def _costs(plan: Plan) -> Iterable[str]:
         f"{_us(costs.worker_s)};"
     )
     yield (
-        "measured on two cores, see docs/capacity-planning.md. "
+        f"measured {costs.source}; see docs/capacity-planning.md. "
         f"A gateway is taken as full at {GATEWAY_SHARE_MAX:.0%} of a core."
     )
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from bridge.plan.question import MeasuredModel
 from bridge.plan.request_costs import RequestCosts
+from bridge.scheduling.batch_size import batch_rows
+from bridge.scheduling.lanes import request_rows
 from bridge.scheduling.simulated_outcome import Outcome
 from bridge.scheduling.simulated_setup import Phase, Setup, SimulatedModel, Traffic
 from bridge.scheduling.simulation import simulate
@@ -149,7 +151,12 @@ class Trials:
             rows_cap=self._model.rows_cap,
             run_cv=min(RUN_CV_MAX, (1 / service.typical - 1) / DEVIATIONS_AT_P95),
             batch_lane_rows_per_s=math.inf if fills_batch_lane else 0.0,
+            batch_request_rows=request_rows(self._batch_rows(target_s)),
         )
+
+    def _batch_rows(self, target_s: float) -> int:
+        model = self._model
+        return batch_rows(model.service, target_s, self._overhead_s, model.rows_cap)
 
 
 def _load(outcome: Outcome, setup: Setup, workers: int, rate: float) -> Load:

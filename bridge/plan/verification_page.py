@@ -26,4 +26,11 @@ def verification_text(found: Verification) -> str:
         f"{probe.refused_share:.1%} refused, p99 {probe.p99_ms or 0.0:,.1f} ms"
         for probe in found.probes
     ]
+    if found.costs is not None:
+        costs = found.costs
+        lines.append(
+            f"  CPU per request taken, {costs.source}: gateway {costs.gateway_s * 1e6:.0f} µs, "
+            f"queue {costs.queue_s * 1e6:.0f} µs, worker outside the run "
+            f"{costs.worker_s * 1e6:.0f} µs, load tester {costs.generator_s * 1e6:.0f} µs"
+        )
     return "\n".join(lines) + "\n"

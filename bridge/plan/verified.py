@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.plan.answer import Bound
+from bridge.plan.request_costs import RequestCosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,8 @@ class Compared:
     """One figure, predicted and measured; `within` is how far apart they may be, as a share.
 
     `predicted_under_load` is the same prediction from the S(b) that the worker measured under this
-    load: where it is right and `predicted` is not, the idle machine's profile was too good.
+    load, and from the CPU time that the processes took: where it is right and `predicted` is not,
+    the idle machine's profile was too good, or the constants are of another machine.
     """
 
     name: str
@@ -48,7 +50,8 @@ class Verification:
     """What was started, what held it down by prediction, and the figures.
 
     `rate_per_s` is where p50 and p99 were measured, and `lag_s` how late the load tester itself was
-    there, at p99: it counts as latency.
+    there, at p99: it counts as latency. `costs` are those of the largest rate that was kept, None
+    where the system does not say what processes take.
     """
 
     workers: int
@@ -58,3 +61,4 @@ class Verification:
     lag_s: float
     figures: tuple[Compared, ...]
     probes: tuple[Probe, ...]
+    costs: RequestCosts | None

@@ -24,6 +24,8 @@ MEAN_WEIGHT = 0.1
 FRAMES_PER_BATCH = 8
 # Requests due within this share of the latency target of each other are counted together.
 GROUPS_PER_TARGET = 16
+# A run that should have ended so many full runs ago has ended with its worker, as far as is known.
+OVERDUE_RUNS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Forecast:
     """One gateway's view of one model version's queue; times are the gateway's monotonic clock."""
 
     __slots__ = (
+        "_all_workers",
         "_groups",
         "_others",
         "_others_at_s",
@@ -108,8 +111,8 @@ class Forecast:
         self.capacity = capacity
         # The longest run; looked up for every request that comes to the door.
         self._run_s = capacity.service.batch_s(capacity.longest_rows)
-        # In an order that does not depend on how this process hashes names.
-        self._workers = tuple(sorted(capacity.workers))
+        # In an order that does not depend on how this process hashes names; and those counted on.
+        self._workers = self._all_workers = tuple(sorted(capacity.workers))
         self.own_rows = 0
         self._others = 0
         self._others_at_s = -math.inf
@@ -125,7 +128,7 @@ class Forecast:
         if capacity.workers != self.capacity.workers:
             for worker in self._runs.keys() - capacity.workers:
                 del self._runs[worker]
-            self._workers = tuple(sorted(capacity.workers))
+            self._workers = self._all_workers = tuple(sorted(capacity.workers))
         if capacity is not self.capacity:
             self._run_s = capacity.service.batch_s(capacity.longest_rows)
         self.capacity = capacity
@@ -144,6 +147,8 @@ class Forecast:
         self, now_s: float, rows: int, wanted_by_s: float, half_way_s: float, requests: int = 1
     ) -> DueGroup:
         """Count requests in; return the group to `leave` with. `half_way_s`: the way there."""
+        if not self.own_rows:  # so no worker keeps any
+            self._workers = self._all_workers
         self.own_rows += rows
         self._rows_mean += MEAN_WEIGHT * (rows / requests - self._rows_mean)
         self._start_idle(now_s, now_s + half_way_s, rows)
@@ -173,9 +178,13 @@ class Forecast:
         self._runs.pop(worker, None)
         if worker not in self.capacity.workers:
             return
+        if worker not in self._workers:
+            self._workers = tuple(sorted((*self._workers, worker)))
         rows = next_rows or max(0, self.own_rows - self.running_rows())
         if rows:
             self._runs[worker] = _Run(ended_s, min(rows, self.capacity.longest_rows))
+        if len(self._workers) > 1:
+            self._miss_overdue(ended_s)
 
     def observe_others(self, now_s: float, rows: int) -> None:
         """Take in how many rows other gateways have in flight."""
@@ -294,6 +303,22 @@ class Forecast:
             else -math.inf
             for worker in self._workers
         )
+
+    def _miss_overdue(self, now_s: float) -> None:
+        """Count no longer on workers that keep rows far beyond the end of their run.
+
+        A dead worker is silent for a second before it is forgotten, and what was let in meanwhile
+        for a worker that is not there was late (simulated: up to 74 % of it, now up to 9). It is
+        counted on again with its next result, and when nothing is in flight. Where others have
+        answered the rows it never had them.
+        """
+        service, allowed_s = self.capacity.service, OVERDUE_RUNS * self._run_s
+        for worker, run in list(self._runs.items()):
+            if now_s - run.start_s - service.batch_s(run.rows) > allowed_s:
+                has_rows = self.running_rows() <= self.rows_in_flight(now_s)
+                del self._runs[worker]
+                if has_rows:
+                    self._workers = tuple(one for one in self._workers if one != worker)
 
     def _start_idle(self, now_s: float, arrives_s: float, rows: int) -> None:
         """Note that an idle worker will start with rows sent now; rows of the same turn join."""

@@ -73,6 +73,7 @@ class Frame:
     model_key: str
     calls: list[Call]
     in_flight_rows: int
+    overhead_s: float = 0.0
     open_calls: int = 0
 
 
@@ -213,11 +214,14 @@ class SimulatedGateway:
             rows = 0
             for call in calls:
                 if load and rows + call.rows > frame_rows:
-                    self._send(now_s, Frame(self.number, model_key, load, in_flight))
+                    self._send(now_s, self._frame(model_key, load, in_flight))
                     load, rows = [], 0
                 load.append(call)
                 rows += call.rows
-            self._send(now_s, Frame(self.number, model_key, load, in_flight))
+            self._send(now_s, self._frame(model_key, load, in_flight))
+
+    def _frame(self, model_key: str, calls: list[Call], in_flight: int) -> Frame:
+        return Frame(self.number, model_key, calls, in_flight, self.overhead.worst_s)
 
     def _expect(self, now_s: float, call: Call, timeout_s: float) -> None:
         call.deadline_s = now_s + timeout_s

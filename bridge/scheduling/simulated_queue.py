@@ -11,8 +11,6 @@ from bridge.scheduling.simulated_gateway import US, Call, Frame
 from bridge.scheduling.simulated_setup import Setup
 from bridge.scheduling.simulated_worker import SimulatedWorker
 
-BATCH_ENTRY_ROWS = 16
-
 
 class Queue:
     """The streams: frames that no worker has taken yet, and the workers that wait for some.
@@ -23,7 +21,7 @@ class Queue:
     def __init__(self, setup: Setup) -> None:
         self._ends_s = setup.duration_s
         self._endless = {
-            ModelLane(model.key, "batch")
+            ModelLane(model.key, "batch"): model.batch_request_rows
             for model in setup.models
             if model.batch_lane_rows_per_s == math.inf
         }
@@ -72,13 +70,13 @@ class Queue:
         if frames:
             return frames.popleft()
         if lane in self._endless and now_s < self._ends_s:
-            return batch_entry(lane.model_key, now_s)
+            return batch_entry(lane.model_key, self._endless[lane], now_s)
         return None
 
 
-def batch_entry(model_key: str, now_s: float) -> Frame:
-    """Return an entry of the batch lane; nobody waits for its result."""
-    call = Call(-1, model_key, BATCH_ENTRY_ROWS, Priority.SHEDDABLE, None, 0)
+def batch_entry(model_key: str, rows: int, now_s: float) -> Frame:
+    """Return an entry of the batch lane with one request; nobody waits for its result."""
+    call = Call(-1, model_key, rows, Priority.SHEDDABLE, None, 0)
     call.enqueued_us = int(now_s * US)
     call.deadline_s = math.inf
     return Frame(-1, model_key, [call], 0)

@@ -17,7 +17,8 @@ class SimulatedModel:
 
     A run of b rows takes (`fixed_s` + `per_row_s` b) times a gamma variate of mean 1 and
     coefficient of variation `run_cv`; a share `hiccup_share` of the runs takes `hiccup_s` more.
-    `batch_lane_rows_per_s` come in over the batch lane, infinitely many if it is infinite.
+    `batch_lane_rows_per_s` come in over the batch lane, infinitely many if it is infinite, in
+    requests of `batch_request_rows`.
     """
 
     key: str
@@ -30,6 +31,7 @@ class SimulatedModel:
     hiccup_share: float = 0.0
     hiccup_s: float = 0.0
     batch_lane_rows_per_s: float = 0.0
+    batch_request_rows: int = 1
 
     def mean_s(self, rows: int) -> float:
         """Return the mean time of a run of `rows` rows, in seconds, hiccups included."""
@@ -80,7 +82,7 @@ class Setup:
     """A system and its load; times in seconds.
 
     `way_s` and `way_cv`: from a gateway to a worker, and back. `turn_s`: how long a gateway
-    gathers requests for a frame. `overhead_s`: what workers take o to be when they choose B.
+    gathers requests for a frame. `overhead_s`: what workers take o to be until gateways report.
     `gap_s`: between two runs of a worker.
     """
 

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from bridge.scheduling.batch_size import batch_rows, run_budget_s
+from bridge.scheduling.batch_choice import BatchBounds
 from bridge.scheduling.formation import Formation
 from bridge.scheduling.forming import Formed, Pace
 from bridge.scheduling.lanes import ModelLane
+from bridge.scheduling.reported_overhead import ReportedOverhead
 from bridge.scheduling.service_time import ServiceTime, ServiceTimeFit
 from bridge.scheduling.simulated_gateway import US, Call, Frame, Report, Result
 from bridge.scheduling.simulated_setup import Setup, SimulatedModel
@@ -28,10 +29,15 @@ class SimulatedVersion:
 
     def __init__(self, setup: Setup, model: SimulatedModel, random: np.random.Generator) -> None:
         self.model = model
-        self._setup = setup
         self._random = random
         self._fit = ServiceTimeFit()
         self._refit_s = 0.0
+        self._bounds = BatchBounds(
+            target_s=model.target_s,
+            overhead_s=setup.overhead_s,
+            rows_cap=model.rows_cap,
+            tightest_target_s=min(other.target_s for other in setup.models),
+        )
         for rows in PROFILED_ROWS:
             if rows <= (model.rows_cap or PROFILED_ROWS[-1]):
                 for _ in range(PROFILED_RUNS):
@@ -49,6 +55,10 @@ class SimulatedVersion:
             run_s += model.hiccup_s
         return run_s
 
+    def set_overhead(self, measured_s: float) -> None:
+        """Say what o is, for the next fit."""
+        self._bounds = self._bounds.with_overhead(measured_s)
+
     def observe(self, now_s: float, rows: int, run_s: float) -> bool:
         """Take in a run; return whether the model of time was fitted anew."""
         self._fit.observe(rows, run_s)
@@ -59,18 +69,10 @@ class SimulatedVersion:
         return True
 
     def _set_service(self, service: ServiceTime) -> None:
-        model, setup = self.model, self._setup
-        tightest_s = min(other.target_s for other in setup.models)
         self.service = service
-        self.batch_rows = batch_rows(
-            service,
-            model.target_s,
-            setup.overhead_s,
-            model.rows_cap,
-            run_budget_s(tightest_s, setup.overhead_s, service.jitter),
-        )
+        self.batch_rows = self._bounds.rows(service)
         self.pace = Pace(
-            self.batch_rows, lambda rows: service.batch_s(rows) * US, model.target_s * US
+            self.batch_rows, lambda rows: service.batch_s(rows) * US, self.model.target_s * US
         )
         self._report: Report | None = None
 
@@ -121,6 +123,7 @@ class SimulatedWorker:
     _frame_of: dict[int, Frame] = field(default_factory=dict)
     _in_flight: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
     _rows: dict[str, int] = field(default_factory=dict)
+    _overhead: ReportedOverhead = field(init=False)
     _is_running: bool = False
 
     def __post_init__(self) -> None:
@@ -128,6 +131,7 @@ class SimulatedWorker:
         paces = {key: version.pace for key, version in self.versions.items()}
         self.formation = Formation(paces, self.setup.shares)
         self._rows = dict.fromkeys(paces, 0)
+        self._overhead = ReportedOverhead(self.setup.overhead_s)
 
     def wants(self, lane: ModelLane) -> bool:
         """Return whether frames of a lane are to be taken: less than a batch is in hand."""
@@ -141,6 +145,7 @@ class SimulatedWorker:
             self._frame_of[id(call)] = frame
             self.formation.put(lane, (), call)
         if lane.lane == "online":
+            self._hear(now_s, frame)
             self._in_flight[frame.model_key, frame.gateway] = (frame.in_flight_rows, now_s)
             self._rows[frame.model_key] += sum(call.rows for call in frame.calls)
             # What an idle worker takes is run at once.
@@ -149,6 +154,13 @@ class SimulatedWorker:
                 self.most_in_hand = max(self.most_in_hand, held)
         if not self._is_running:
             self._start(now_s)
+
+    def _hear(self, now_s: float, frame: Frame) -> None:
+        before_s = self._overhead.in_use_s
+        self._overhead.observe(str(frame.gateway), frame.overhead_s, now_s)
+        if self._overhead.in_use_s != before_s:
+            for version in self.versions.values():
+                version.set_overhead(self._overhead.in_use_s)
 
     def die(self) -> list[Frame]:
         """End at once; return the frames that were not acknowledged."""

@@ -22,7 +22,7 @@ import numpy as np
 from bridge.scheduling.lanes import ModelLane
 from bridge.scheduling.simulated_gateway import Call, Frame, Result, SimulatedGateway
 from bridge.scheduling.simulated_outcome import Attempts, Outcome, Runs, Tally, Verdict
-from bridge.scheduling.simulated_queue import BATCH_ENTRY_ROWS, Queue, batch_entry
+from bridge.scheduling.simulated_queue import Queue, batch_entry
 from bridge.scheduling.simulated_setup import Death, Phase, Setup, SimulatedModel, Traffic
 from bridge.scheduling.simulated_traffic import arrival_times_s
 from bridge.scheduling.simulated_worker import Ports, Run, SimulatedVersion, SimulatedWorker
@@ -192,14 +192,14 @@ class System:
     def _start_batch_lane(self) -> None:
         for model in self._setup.models:
             if 0 < model.batch_lane_rows_per_s < math.inf:
-                every_s = BATCH_ENTRY_ROWS / model.batch_lane_rows_per_s
-                self._later(every_s, partial(self._add_batch_entry, model.key, every_s))
+                every_s = model.batch_request_rows / model.batch_lane_rows_per_s
+                self._later(every_s, partial(self._add_batch_entry, model, every_s))
 
-    def _add_batch_entry(self, model_key: str, every_s: float, now_s: float) -> None:
+    def _add_batch_entry(self, model: SimulatedModel, every_s: float, now_s: float) -> None:
         if now_s < self._setup.duration_s:
-            frame = batch_entry(model_key, now_s)
-            self._queue.add(now_s, frame, ModelLane(model_key, "batch"))
-            self._later(now_s + every_s, partial(self._add_batch_entry, model_key, every_s))
+            frame = batch_entry(model.key, model.batch_request_rows, now_s)
+            self._queue.add(now_s, frame, ModelLane(model.key, "batch"))
+            self._later(now_s + every_s, partial(self._add_batch_entry, model, every_s))
 
     def _outcome(self) -> Outcome:
         first = self._workers[0]

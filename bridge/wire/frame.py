@@ -92,7 +92,9 @@ class RequestFrame(msgspec.Struct, array_like=True, frozen=True, tag="request"):
     """What a gateway sends: requests whose rows may share a batch, and their rows.
 
     `in_flight_rows`: all the rows of this model version for which the gateway awaits results,
-    these included.
+    these included. `overhead_us`: what a request's way costs beside waiting and running, as the
+    gateway measures it; 0 where it has not. Frames without it are those of an older gateway, and an
+    older worker does not look at it: one wire version.
     """
 
     frame_id: RequestId
@@ -101,6 +103,7 @@ class RequestFrame(msgspec.Struct, array_like=True, frozen=True, tag="request"):
     requests: Annotated[list[RequestEntry], Meta(min_length=1, max_length=FRAME_REQUESTS_MAX)]
     tensors: Annotated[list[Tensor], Meta(max_length=FRAME_TENSORS_MAX)]
     in_flight_rows: Count = 0
+    overhead_us: Count = 0
 
 
 class ResultEntry(msgspec.Struct, array_like=True, frozen=True):

@@ -51,7 +51,7 @@ def port_words() -> list[str]:
         (["--port", "eighty"], "argument --port: invalid int value: 'eighty'"),
         (["--port", "70000"], "batchbridge: port: 70000 is not between 1 and 65535"),
         (["--workers", "0"], "batchbridge: workers: 0 is not between 1 and 256"),
-        (["--gateways", "0"], "batchbridge: gateways: 0 is not between 1 and 64"),
+        (["--gateways", "-1"], "batchbridge: gateways: -1 is not between 1 and 64"),
         (["--threads", "few"], "argument --threads: invalid int value: 'few'"),
         (["--gateway", "1"], "unrecognized arguments: --gateway 1"),
     ],

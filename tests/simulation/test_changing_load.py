@@ -76,6 +76,13 @@ def test_nothing_of_a_dead_worker_starts_after_its_deadline(shape, load) -> None
     assert offered(shape, ((LONG_TARGETS, load),), deaths=deaths).runs.late_starts.sum() == 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "load"), [*DYING, (Shape(workers=2), 0.8), (Shape(workers=2), 1.5)]
+)
+def test_few_are_late_until_a_death_is_noticed(shape, load) -> None:
+    assert with_a_death(shape, load).tally(DEATH_S, DEATH_S + 1.0).late_share <= 0.1
+
+
 @pytest.mark.parametrize(("shape", "load"), DYING)
 def test_those_that_stay_keep_the_promise_once_the_death_is_noticed(shape, load) -> None:
     # A second of silence, its backlog, and after 1.5 s the frames that the dead worker held.

@@ -70,7 +70,7 @@ def test_an_overloaded_slow_model_keeps_its_own_promise(fast, slow, workers) -> 
 @pytest.mark.parametrize(("fast", "slow", "workers"), SLOW_OVERLOADED)
 def test_an_overloaded_slow_model_does_not_starve_a_fast_one(fast, slow, workers) -> None:
     tally = shared(fast, slow, workers).attempts.tally(*WINDOW_S, traffic=0)
-    assert tally.in_time_share >= 0.45
+    assert tally.in_time_share >= 0.6
 
 
 def test_two_models_below_capacity_are_let_in() -> None:

@@ -98,6 +98,7 @@ class Sky:
             lambda _: FrameRows(batch_rows, batch_rows),
             lambda now_s: int(now_s * 1e6),
             self.admission.own_rows,
+            lambda: 0.003,
         )
 
     def permit(self, rows: int) -> Permit:

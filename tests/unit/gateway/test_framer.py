@@ -166,3 +166,10 @@ def test_rows_without_elements_travel_too() -> None:
     sky.launch(x=np.zeros((3, 0), "<f4"))
     (frame,) = sky.framed()
     assert (frame.requests[0].rows, frame.tensors[0].row_shape) == (3, (0,))
+
+
+def test_a_frame_says_what_the_way_costs() -> None:
+    sky = Sky()
+    sky.launch(1)
+    (frame,) = sky.framed()
+    assert frame.overhead_us == 3_000

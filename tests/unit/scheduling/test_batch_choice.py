@@ -22,6 +22,18 @@ def test_a_model_that_shares_a_worker_runs_no_longer_than_the_tightest_target_al
     assert SHARED.rows(GOOD) == 4
 
 
+def test_a_measured_overhead_leaves_less_time_for_runs() -> None:
+    # ((2 - 0.25) / 2 - 0.25) / 0.0625
+    assert ALONE.with_overhead(0.25).rows(GOOD) == 10
+
+
+@pytest.mark.parametrize(("bounds", "most_s"), [(ALONE, 0.5), (SHARED, 0.25)])
+def test_a_measured_overhead_takes_at_most_a_quarter_of_the_tightest_target(
+    bounds: BatchBounds, most_s: float
+) -> None:
+    assert bounds.with_overhead(1.5).overhead_s == most_s
+
+
 @pytest.mark.parametrize(
     ("bounds", "fixed_s", "delays"),
     [(SHARED, 0.25, False), (SHARED, 0.5, True), (ALONE, 0.5, False), (SHARED, 5.0, False)],

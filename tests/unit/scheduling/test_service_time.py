@@ -10,6 +10,7 @@ from bridge.scheduling.service_time import (
     EXCESS_SHARE_MAX,
     JITTER_MAX,
     JITTER_MIN,
+    LATELY_RUNS,
     UNKNOWN,
     WINDOW_BATCHES,
     ServiceTime,
@@ -101,12 +102,60 @@ def test_runs_that_take_several_times_their_usual_time_are_promised_within_a_bou
     assert promised_s == pytest.approx((1 + EXCESS_SHARE_MAX) * planted_s(64), rel=0.05)
 
 
+def test_two_long_runs_of_three_are_promised_at_once() -> None:
+    fit = profiled()
+    after(fit, *repeat((64, planted_s(64)), 150))
+    service = after(fit, (64, 1.3 * planted_s(64)), (64, planted_s(64)), (64, 1.4 * planted_s(64)))
+    assert service.batch_s(64) == pytest.approx(1.3 * planted_s(64), rel=0.01)
+
+
+def test_two_long_runs_of_three_make_no_jitter() -> None:
+    fit = profiled()
+    after(fit, *repeat((64, planted_s(64)), 150))
+    assert after(fit, *repeat((64, 1.4 * planted_s(64)), 2)).jitter == JITTER_MIN
+
+
+def test_two_long_runs_of_three_are_promised_within_a_bound() -> None:
+    fit = profiled()
+    after(fit, *repeat((64, planted_s(64)), 150))
+    promised_s = after(fit, *repeat((64, 9 * planted_s(64)), 2)).batch_s(64)
+    assert promised_s == pytest.approx((1 + EXCESS_SHARE_MAX) * planted_s(64), rel=0.01)
+
+
+def test_long_runs_of_a_size_that_has_not_run_lately_are_no_news() -> None:
+    fit = profiled()
+    after(fit, *repeat((64, 1.4 * planted_s(64)), LATELY_RUNS))
+    service = after(fit, *repeat((1, planted_s(1)), WINDOW_BATCHES - LATELY_RUNS))
+    assert service.batch_s(1) == pytest.approx(planted_s(1), rel=0.01)
+
+
 def test_what_the_machine_did_while_the_model_was_profiled_does_not_count() -> None:
     fit = ServiceTimeFit()
     for rows in (1, 8, 64):
         for number in range(8):
             fit.profile(rows, planted_s(rows) * (5.0 if number % 2 else 1.0))
     assert fit.estimate().batch_s(64) == pytest.approx(planted_s(64))
+
+
+def test_a_profile_that_varies_is_rehearsed_with_its_p95() -> None:
+    fit = ServiceTimeFit()
+    for rows in SIZES:
+        for number in range(20):
+            fit.profile(rows, planted_s(rows) * (1.4 if number % 7 == 6 else 1.0))
+    rehearsed = fit.rehearsed()
+    times_s = (rehearsed.batch_s(64), rehearsed.typical_s(64))
+    assert times_s == pytest.approx((1.4 * planted_s(64), planted_s(64)), rel=0.1)
+
+
+def test_a_rehearsal_is_no_run() -> None:
+    fit = profiled()
+    before = fit.estimate()
+    fit.rehearsed()
+    assert fit.estimate() == before
+
+
+def test_without_a_profile_there_is_nothing_to_rehearse() -> None:
+    assert ServiceTimeFit().rehearsed() == UNKNOWN
 
 
 def test_a_lasting_slowdown_is_the_new_truth_after_ten_runs() -> None:

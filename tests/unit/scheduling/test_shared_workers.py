@@ -40,11 +40,18 @@ def test_a_run_that_is_known_costs_its_rest() -> None:
     assert shared(forecast(QUICK_S), slow).wait_s(QUICK_S) == 0.25
 
 
-def test_requests_to_come_with_a_shorter_target_get_their_share() -> None:
+def test_requests_to_come_with_a_shorter_target_get_their_share_and_a_head_start() -> None:
     quick = forecast(QUICK_S)
     # One row a second, each run by itself: 0.625 s of each second, and an equal share is 0.5.
     waits_s = shared(forecast(SLOW_S, rows=1), quick, asked_per_s=0.25).wait_s(SLOW_S)
-    assert waits_s == 0.25 * 0.625 * SLOW_S
+    assert waits_s == 0.25 * 0.625 * SLOW_S + QUICK_S
+
+
+def test_who_asks_for_more_than_its_share_gets_no_head_start() -> None:
+    quick = forecast(QUICK_S)
+    # Nobody else asks, so all of the time is its share.
+    waits_s = shared(forecast(SLOW_S, rows=1), quick, asked_per_s=100.0).wait_s(SLOW_S)
+    assert waits_s == SLOW_S
 
 
 def test_requests_to_come_with_a_longer_target_get_none() -> None:

@@ -30,6 +30,7 @@ REQUEST = RequestFrame(
         Tensor("word", "BYTES", (), ["a", "é", ""]),
     ],
     in_flight_rows=4,
+    overhead_us=2_500,
 )
 
 RESULT = ResultFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bridge.wire.frame import (
@@ -18,11 +19,13 @@ from tests.unit.wire.frames import HEARTBEAT, REQUEST, RESULT
 
 GOLDEN_VERSION = 2
 GOLDEN_REQUEST = (
-    "bb0297a772657175657374c410000102030405060708090a0b0c0d0e0fa26777a66f6e6c696e6592"
+    "bb0298a772657175657374c410000102030405060708090a0b0c0d0e0fa26777a66f6e6c696e6592"
     "95c410414141414141414141414141414141410002cd03e8cd07d095c41042424242424242424242"
     "4242424242420101cd03e9ce000111709294a178a5494e5431369102c40c01000200030004000500"
-    "060094a4776f7264a542595445539093a161a2c3a9a004"
+    "060094a4776f7264a542595445539093a161a2c3a9a004cd09c4"
 )
+# From before `overhead_us`: its array is an element shorter.
+OLDER_REQUEST = "bb0297" + GOLDEN_REQUEST[6:-6]
 GOLDEN_RESULT = (
     "bb0298a6726573756c74a27731a36d40339296c4104141414141414141414141414141414100a26f"
     "6b020a1496c4104242424242424242424242424242424201ab726f77735f6661696c65640100cd01"
@@ -50,6 +53,16 @@ def test_a_frame_has_the_bytes_of_its_wire_version(
 
 def test_the_golden_request_reads_as_the_request() -> None:
     assert decode_request(bytes.fromhex(GOLDEN_REQUEST)) == REQUEST
+
+
+def test_a_request_of_an_older_gateway_lacks_the_overhead_only() -> None:
+    older = msgspec.structs.replace(REQUEST, overhead_us=0)
+    assert decode_request(bytes.fromhex(OLDER_REQUEST)) == older
+
+
+def test_what_a_newer_gateway_adds_at_the_end_is_no_obstacle() -> None:
+    newer = "bb0299" + GOLDEN_REQUEST[6:] + "07"
+    assert decode_request(bytes.fromhex(newer)) == REQUEST
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,22 @@ def test_a_slower_model_gets_smaller_batches() -> None:
     assert served.report.batch_rows < 0.6 * usual
 
 
+def test_a_longer_overhead_makes_batches_smaller_with_the_next_fit() -> None:
+    served = ServedVersion(loaded("m", 0.1, 0.001, 0.002))
+    served.set_overhead(0.02)
+    after_runs(served, (8, 0.017))
+    # ((0.1 - 0.02) * 0.95 / 2 - 0.001) / 0.002
+    assert served.report.batch_rows == 18
+
+
 def test_a_model_whose_time_does_not_follow_its_rows_is_said_to_be_served_by_trial() -> None:
     served = ServedVersion(loaded("m", 0.1, 0.001, 0.001))
     erratic = [(32, 0.033 * (1 + number % 5)) for number in range(100)]
     assert logged(lambda: after_runs(served, *erratic)) == ["batch_size_follows"]
+
+
+def test_a_neighbours_target_that_cannot_be_kept_anyway_shrinks_no_batch() -> None:
+    alone = served_versions([loaded(*SLOW)])["slow@1"]
+    hopeless = loaded("hopeless", 1e-6, 0.001, 0.0001)
+    beside = served_versions([loaded(*SLOW), hopeless])["slow@1"]
+    assert beside.report.batch_rows == alone.report.batch_rows
