@@ -8,7 +8,7 @@ from bridge.contract.model import ModelContract
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.dialects.door import Door
 from bridge.gateway.framer import FrameRows
-from bridge.gateway.problem import Problem, ProblemCode
+from bridge.gateway.problem import Problem, ProblemCode, no_worker
 from bridge.scheduling.forecast import Capacity
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.frame import (
@@ -75,6 +75,7 @@ class Catalog:
         # What serves a model version, and until when that is sure unless something is heard.
         self._capacities: dict[str, tuple[Capacity | None, float]] = {}
         self._gateways = 1
+        self._has_learned = False
 
     def observe(self, heartbeat: Heartbeat, now_s: float) -> list[ServedModel]:
         """Take in a heartbeat; return the models whose contract is unknown or has changed."""
@@ -118,6 +119,7 @@ class Catalog:
 
     def learn(self, contract: ModelContract, digest: str, now_s: float) -> None:
         """Add or replace a model version; requests in flight keep their permits."""
+        self._has_learned = True
         door = Door(contract, self._limits)
         self._versions[contract.key] = ModelVersion(contract, digest, door, served_s=now_s)
         self._capacities.pop(contract.key, None)
@@ -127,13 +129,16 @@ class Catalog:
         """Return a model's version, the highest that is known by default.
 
         Raises:
-            Problem: `unknown_model`.
+            Problem: `unknown_model`; `no_worker` as long as no worker was ever heard of, for then
+                the model may well be served.
         """
         if version is None:
             keys = self._by_model.get(model)
             found = self._versions[keys[-1]] if keys else None
         else:
             found = self._versions.get(f"{model}@{version}")
+        if found is None and not self._has_learned:
+            raise no_worker()
         if found is None:
             raise Problem(ProblemCode.UNKNOWN_MODEL, "Request for unknown model or version")
         return found

@@ -42,12 +42,19 @@ class Permit:
 
     __slots__ = ("_forecast", "_group", "_held_rows", "expected_s", "rows", "wanted_by_s")
 
-    def __init__(self, forecast: Forecast, group: DueGroup, ask: Ask, expected_s: float) -> None:
+    def __init__(
+        self,
+        forecast: Forecast,
+        group: DueGroup,
+        rows: int,
+        expected_s: float,
+        wanted_by_s: float,
+    ) -> None:
         self._forecast = forecast
         self._group = group
-        self._held_rows = self.rows = ask.rows
+        self._held_rows = self.rows = rows
         self.expected_s = expected_s
-        self.wanted_by_s = ask.wanted_by_s
+        self.wanted_by_s = wanted_by_s
 
     def release(self, rows: int | None = None) -> None:
         """Give the room of `rows` rows back, by default of all; never of more than are held."""
@@ -187,19 +194,18 @@ class Admission:
         judged as one request with all their rows, so that the last of them is in time. Returns one
         permit for those let in, and the refusals of the others.
         """
-        line, count = self._lines[ask.model_key], len(sizes)
-        rows = sum(sizes)
-        whole = ask if ask.rows == rows else replace(ask, rows=rows)
-        late_s, waits_s = self._judge(line, now_s, whole, is_single=count == 1)
-        line.observe_ask(now_s, whole.rows, ask.priority)
+        line, count, rows = self._lines[ask.model_key], len(sizes), sum(sizes)
+        late_s, waits_s = self._judge(line, now_s, ask, rows, is_single=count == 1)
+        line.observe_ask(now_s, rows, ask.priority)
         if late_s <= 0:
-            return self._enter(line, now_s, whole, count, waits_s), []
-        fitting = 0 if count == 1 else self._fitting(line, now_s, ask, sizes)
+            return self._enter(line, now_s, ask, rows, count, waits_s), []
+        if count == 1:
+            return None, self._refusals(line, now_s, sizes, late_s)
+        fitting, late_s = self._fitting(line, now_s, ask, sizes)
         permit = None
         if fitting:
-            part = replace(ask, rows=sum(sizes[:fitting]))
-            permit = self._enter(line, now_s, part, fitting, waits_s)
-        return permit, self._refusals(line, now_s, ask, sizes[fitting:])
+            permit = self._enter(line, now_s, ask, sum(sizes[:fitting]), fitting, waits_s)
+        return permit, self._refusals(line, now_s, sizes[fitting:], late_s)
 
     def refuse_early(self, now_s: float, ask: Ask, requests: int = 1) -> list[Refusal]:
         """Return the refusals that the last of so many requests like `ask` would get.
@@ -209,42 +215,53 @@ class Admission:
         """
         line = self._lines[ask.model_key]
         sizes = [ask.rows] * requests
-        refused = sizes[self._fitting(line, now_s, ask, sizes) :]
+        fitting, late_s = self._fitting(line, now_s, ask, sizes)
+        refused = sizes[fitting:]
         if not refused:
             return []
         line.observe_ask(now_s, sum(refused), ask.priority)
-        return self._refusals(line, now_s, ask, refused)
+        return self._refusals(line, now_s, refused, late_s)
 
-    def _fitting(self, line: Line, now_s: float, ask: Ask, sizes: Sequence[int]) -> int:
-        """Return how many of the first requests fit."""
+    def _fitting(
+        self, line: Line, now_s: float, ask: Ask, sizes: Sequence[int]
+    ) -> tuple[int, float]:
+        """Return how many of the first requests fit, and by how much one more would be late."""
 
-        def is_late(count: int) -> bool:
-            whole = replace(ask, rows=sum(sizes[:count]))
-            return self._judge(line, now_s, whole, is_single=count == 1)[0] > 0
+        def late_s(count: int) -> float:
+            rows = sum(sizes[:count])
+            return self._judge(line, now_s, ask, rows, is_single=count == 1)[0]
 
         # Mostly none fit, or all.
-        if is_late(1):
-            return 0
-        if len(sizes) == 1 or not is_late(len(sizes)):
-            return len(sizes)
-        return bisect_right(range(1, len(sizes) + 1), False, key=is_late)
+        first_s = late_s(1)
+        if first_s > 0:
+            return 0, first_s
+        if len(sizes) == 1 or late_s(len(sizes)) <= 0:
+            return len(sizes), 0.0
+        counts = range(1, len(sizes) + 1)
+        fitting = bisect_right(counts, False, key=lambda count: late_s(count) > 0)
+        return fitting, late_s(fitting + 1)
 
-    def _enter(self, line: Line, now_s: float, ask: Ask, requests: int, waits_s: float) -> Permit:
+    def _enter(
+        self, line: Line, now_s: float, ask: Ask, rows: int, requests: int, waits_s: float
+    ) -> Permit:
         forecast, overhead = line.forecast, self._overhead
         asked_per_s = line.asked_per_s(now_s)
-        expected_s = waits_s + forecast.expected_s(now_s, ask.rows, asked_per_s, overhead)
-        group = forecast.enter(now_s, ask.rows, ask.wanted_by_s, overhead.typical_s / 2, requests)
-        return Permit(forecast, group, ask, expected_s)
+        expected_s = waits_s + forecast.expected_s(now_s, rows, asked_per_s, overhead)
+        group = forecast.enter(now_s, rows, ask.wanted_by_s, overhead.typical_s / 2, requests)
+        return Permit(forecast, group, rows, expected_s, ask.wanted_by_s)
 
-    def _judge(self, line: Line, now_s: float, ask: Ask, *, is_single: bool) -> tuple[float, float]:
-        """Return by how much it, or another for it, would be late, and its wait for other models.
+    def _judge(
+        self, line: Line, now_s: float, ask: Ask, rows: int, *, is_single: bool
+    ) -> tuple[float, float]:
+        """Return by how much `rows`, or others for them, would be late, and their wait for others.
 
-        At most 0 if it may come in; where nothing is in flight a single request always may.
+        At most 0 if they may come in; where nothing is in flight a single request always may.
+        Everything but the rows is as in `ask`.
         """
         forecast = line.forecast
         is_alone = is_single and not forecast.rows_in_flight(now_s)
         reserved = line.reserved_rows(now_s, ask.priority)
-        late_s = forecast.bound_s(now_s, ask.rows, reserved, self._overhead) - ask.wanted_by_s
+        late_s = forecast.bound_s(now_s, rows, reserved, self._overhead) - ask.wanted_by_s
         late_s += line.margin.share * forecast.capacity.target_s
         others = self._neighbours(line, now_s)
         if not others:
@@ -254,17 +271,19 @@ class Admission:
         me = Demand(forecast, line.asked_per_s(now_s))
         shared = SharedWorkers(me, others, now_s, self._overhead.typical_s / 2)
         waits_s = shared.wait_s(min(ask.wanted_by_s, now_s + forecast.capacity.target_s))
-        caused_s = shared.lateness_caused_s(ask, self._overhead.worst_s)
+        whole = ask if ask.rows == rows else replace(ask, rows=rows)
+        caused_s = shared.lateness_caused_s(whole, self._overhead.worst_s)
         return max(late_s + waits_s, caused_s), waits_s
 
-    def _refusals(self, line: Line, now_s: float, ask: Ask, sizes: Sequence[int]) -> list[Refusal]:
-        """Say when each of these requests would be in time, judged by the first of them.
+    def _refusals(
+        self, line: Line, now_s: float, sizes: Sequence[int], late_s: float
+    ) -> list[Refusal]:
+        """Say when each of these requests would be in time, the first of them being so late now.
 
         The queue's end stands still while the workers work and nobody else is let in, so a request
         that is late by so much now is in time so much later. What S(B) varies by comes on top. And
         those who were refused before come back first, or all would come at once.
         """
-        late_s, _ = self._judge(line, now_s, replace(ask, rows=sizes[0]), is_single=False)
         capacity = line.forecast.capacity
         run_s = capacity.service.batch_s(capacity.batch_rows)
         soonest_s = max(0.0, late_s) + run_s * capacity.service.jitter + self._overhead.typical_s

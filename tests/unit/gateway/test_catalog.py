@@ -12,7 +12,7 @@ from bridge.gateway.catalog import (
     Catalog,
 )
 from bridge.gateway.dialects.call import InputLimits
-from bridge.gateway.problem import Problem
+from bridge.gateway.problem import Problem, ProblemCode
 from bridge.wire.frame import Heartbeat, ResultStatus, ServedModel, ServiceReport
 from tests.unit.gateway.flights import entry, result
 
@@ -276,3 +276,9 @@ def test_a_result_with_other_outputs_does_not_fit() -> None:
 def test_a_failure_needs_no_outputs_to_fit() -> None:
     failed = result(entry(b"A" * 16, 1, status=ResultStatus.ROWS_FAILED))
     assert catalog("m@1").fits(failed)
+
+
+def test_before_any_model_is_known_none_is_said_to_be_unknown() -> None:
+    with pytest.raises(Problem) as refused:
+        Catalog(InputLimits()).find("m", None)
+    assert refused.value.code is ProblemCode.NO_WORKER
