@@ -12,10 +12,11 @@ from hypothesis.extra import numpy as hnp
 
 from bridge.contract.datatype import DATATYPES
 from bridge.contract.model import ModelContract, TensorSpec, ValueRules
-from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.dialects.door import Door
 from bridge.gateway.dialects.plain import Plain
 from tests.property.arrays import Array
+from tests.property.plain import fields
 
 LIMITS = InputLimits(rows_max=5, id_chars_max=8)
 NUMBERS = [name for name in DATATYPES if name not in ("BYTES", "FP16")]
@@ -123,11 +124,6 @@ def test_what_is_plain_is_what_the_door_makes_of_it_alone(data: st.DataObject) -
         assert (rows.dtype, rows.shape) == (alone.tensors["x"].dtype, alone.tensors["x"].shape)
         plain = plain_of(door).call(said, size)
         assert fields(alone) == fields(plain)
-
-
-def fields(call: InferCall) -> tuple[object, ...]:
-    """All but the rows."""
-    return (call.id, call.rows, call.outputs, call.timeout_s, call.priority, call.form)
 
 
 @given(st.data())

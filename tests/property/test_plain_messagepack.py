@@ -10,41 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bridge.contract.datatype import DATATYPES
-from bridge.contract.model import ModelContract, TensorSpec, ValueRules
-from bridge.gateway.dialects.call import InferCall, InputLimits
+from bridge.contract.model import TensorSpec
 from bridge.gateway.dialects.door import Door
 from bridge.gateway.dialects.plain import Plain
 from tests.property.arrays import Array
+from tests.property.plain import OUTPUTS, door_for, fields, ids, plain_for, specs
 
 MESSAGEPACK = "application/msgpack"
-LIMITS = InputLimits(rows_max=5, id_chars_max=8)
-NUMBERS = [name for name, kind in DATATYPES.items() if kind.kind in ("integer", "floating")]
-OUTPUTS = (
-    TensorSpec(name="y", datatype="FP32", shape=(-1, 2)),
-    TensorSpec(name="label", datatype="INT64", shape=(-1,)),
-    TensorSpec(name="half", datatype="FP16", shape=(-1, 1, 3)),
-)
-ids = st.sampled_from([None, "", "a", "long enough to be refused"])
-
-
-def door_for(spec: TensorSpec) -> Door:
-    contract = ModelContract(name="m", version="1", platform="p", inputs=(spec,), outputs=OUTPUTS)
-    return Door(contract, LIMITS)
 
 
 def plain_of(door: Door) -> Plain:
-    plain = door.plain(MESSAGEPACK, None)
-    assert plain is not None
-    return plain
-
-
-@st.composite
-def specs(draw: st.DrawFn) -> TensorSpec:
-    datatype = draw(st.sampled_from(NUMBERS))
-    row_shape = draw(st.lists(st.integers(1, 3), max_size=2))
-    rules = draw(st.sampled_from([ValueRules(), ValueRules(range=(0, 2))]))
-    return TensorSpec(name="x", datatype=datatype, shape=(-1, *row_shape), rules=rules)
+    return plain_for(door, MESSAGEPACK, None)
 
 
 def item(spec: TensorSpec, rows: int, block: bytes) -> dict[str, Any]:
@@ -103,11 +79,6 @@ def test_what_is_plain_is_what_the_door_makes_of_it_alone(data: st.DataObject) -
         assert alone.tensors["x"].tobytes() == rows.tobytes()
         assert (rows.dtype, rows.shape) == (alone.tensors["x"].dtype, alone.tensors["x"].shape)
         assert fields(alone) == fields(plain_of(door).call(said, size))
-
-
-def fields(call: InferCall) -> tuple[object, ...]:
-    """All but the rows."""
-    return (call.id, call.rows, call.outputs, call.timeout_s, call.priority, call.form)
 
 
 @given(specs(), st.lists(st.integers(1, 5), min_size=1), st.sampled_from(["a", "", None]))

@@ -7,7 +7,7 @@ plain, or not right, is left to the door.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -38,6 +38,26 @@ class PlainCalls:
 def none_plain(bodies: Sequence[bytes]) -> PlainCalls:
     """Return that none of the bodies is plain."""
     return PlainCalls(NO_ROWS, [], [], [], list(range(len(bodies))))
+
+
+def plain_places(
+    bodies: Sequence[bytes], read_one: Callable[[bytes], int]
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the places of the plain bodies, how many rows each has, and the places of the others.
+
+    `read_one` returns the rows of a plain body, 0 for another one.
+    """
+    places: list[int] = []
+    sizes: list[int] = []
+    others: list[int] = []
+    for place, body in enumerate(bodies):
+        size = read_one(body)
+        if size:
+            places.append(place)
+            sizes.append(size)
+        else:
+            others.append(place)
+    return places, sizes, others
 
 
 class PlainAnswer(NamedTuple):

@@ -25,6 +25,7 @@ from bridge.gateway.dialects.plain import (
     PlainCalls,
     RowShapes,
     none_plain,
+    plain_places,
 )
 from bridge.gateway.dialects.v2_answer import JSON_TYPE
 
@@ -71,17 +72,8 @@ class PlainJson:
     def read(self, bodies: Sequence[bytes], header_bytes: int = 0) -> PlainCalls:
         """As in `Plain`."""
         values: list[Any] = []
-        places: list[int] = []
-        sizes: list[int] = []
         ids: list[str | None] = []
-        others: list[int] = []
-        for place, body in enumerate(bodies):
-            size = self._read_one(body, values, ids)
-            if size:
-                places.append(place)
-                sizes.append(size)
-            else:
-                others.append(place)
+        places, sizes, others = plain_places(bodies, lambda body: self._read_one(body, values, ids))
         array = self._array(values, sum(sizes))
         if array is None:
             # Which of them is wrong, and what to say of it, is found one by one.

@@ -19,6 +19,7 @@ from bridge.gateway.dialects.plain import (
     PlainCalls,
     RowShapes,
     none_plain,
+    plain_places,
 )
 from bridge.gateway.dialects.plain_blocks import BlockRows, block_rows, checked_rows
 
@@ -68,17 +69,10 @@ class PlainMessagePack:
     def read(self, bodies: Sequence[bytes], header_bytes: int = 0) -> PlainCalls:
         """As in `Plain`."""
         blocks: list[memoryview] = []
-        places: list[int] = []
-        sizes: list[int] = []
         said: list[str | None] = []
-        others: list[int] = []
-        for place, body in enumerate(bodies):
-            size = self._read_one(body, blocks, said)
-            if size:
-                places.append(place)
-                sizes.append(size)
-            else:
-                others.append(place)
+        places, sizes, others = plain_places(
+            bodies, lambda body: self._read_one(body, blocks, said)
+        )
         array = checked_rows(self._tensor, b"".join(blocks), sum(sizes))
         if array is None:
             # Which of them is wrong, and what to say of it, is found one by one.
