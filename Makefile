@@ -92,6 +92,10 @@ serve: install ## serve models/ on 127.0.0.1:8080; more options in ARGS="--port 
 test: install-dev ## run all tests; choose some with ARGS="tests/unit -k deadline"
 	@exec $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-faults
+test-faults: install-dev ## a job under 200 kills at named points; SCORE_KILLS and SCORE_SEED change that
+	@SCORE_KILLS=$${SCORE_KILLS:-200} exec $(BIN)/python -m pytest tests/faults/test_score_many_kills.py $(ARGS)
+
 .PHONY: check
 check: install-dev ## format, lint, types, import rules and the fast tests: the definition of good
 	@echo "== format"

@@ -11,13 +11,13 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from bridge.cli_options import build_parser
 from bridge.cores import gateways_for, usable_cores
 from bridge.logs import configure_logs
 from bridge.queue_check import UnsafeQueueError, check_queue, without_password
@@ -26,7 +26,6 @@ from bridge.readiness import notify_ready, ready_fd
 if TYPE_CHECKING:
     from bridge.plan.question import MeasuredModel
 
-ENV_PREFIX = "BATCHBRIDGE_"
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 EXIT_CONFIGURATION = 2
 # One profile may meet a busy moment of the machine: the middle one of so many is used.
@@ -43,92 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Until a command has put its own in place: there is nothing to drain yet.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    commands = {"serve": _serve, "gateway": _gateway, "worker": _worker, "plan": _plan}
+    commands = {
+        "serve": _serve,
+        "gateway": _gateway,
+        "worker": _worker,
+        "plan": _plan,
+        "score": _score,
+    }
     return commands[options.command](options)
-
-
-def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Return the parser; `environment` gives the defaults of options that it names."""
-    parser = argparse.ArgumentParser(
-        prog="batchbridge",
-        description="Single answers in milliseconds from models that were built for batches.",
-        epilog="Every option can also be set as an environment variable: --redis as "
-        "BATCHBRIDGE_REDIS, and so on.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    # Options have one name: a shortened one would change its meaning when another is added.
-    add_command = partial(commands.add_parser, allow_abbrev=False)
-    serve = add_command("serve", help="everything on this machine, with a queue of its own")
-    gateway = add_command("gateway", help="one gateway: HTTP in, frames to the queue")
-    worker = add_command("worker", help="one worker: frames from the queue, models run")
-    plan = add_command("plan", help="what a model needs to keep a latency target at a rate")
-    add = _Adder(environment)
-    _add_plan(add, plan)
-    # Known here for the list of commands only: its words go to the load tester as they are.
-    commands.add_parser("loadtest", help="ask an HTTP model server an honest question")
-    for command in (serve, worker):
-        add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
-        add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
-        add(command, "batch-fill", 1.0, "up to which share of a batch the batch lane fills it")
-        add(command, "batch-floor", 0.02, "share of the run time that the batch lane always gets")
-    for command in (serve, gateway):
-        add(command, "host", "127.0.0.1", "address to listen on")
-    add(serve, "port", 8080, "port to listen on")
-    add(gateway, "port", 8080, "port to listen on; 0: any free one")
-    add(serve, "gateways", 0, "number of gateways on the port; 0: one for every four cores")
-    add(serve, "workers", 1, "number of workers")
-    add(serve, "redis", "", "URL of a Redis or Valkey >= 7.0; none: an embedded Valkey")
-    for command in (gateway, worker):
-        add(command, "redis", "", "URL of the Redis or Valkey >= 7.0 (required)")
-    for command in (serve, gateway, worker):
-        add.flag(command, "allow-open-redis", "accept a TCP server without a password")
-    add.flag(gateway, "share-port", "let other gateways listen on the same port (SO_REUSEPORT)")
-    add.flag(gateway, "no-express", "answer plain inference requests like all others: slower")
-    return parser
-
-
-def _add_plan(add: _Adder, plan: argparse.ArgumentParser) -> None:
-    plan.add_argument(
-        "model", metavar="MODEL", help="a model of --models or --url, or model@version"
-    )
-    add(plan, "rate", 0.0, "online single-row requests per second (required)")
-    add(plan, "cv", 1.0, "coefficient of variation of the gaps between requests; 1: Poisson")
-    add(plan, "latency-target-ms", "", "p99 that is wanted; none: the contract's")
-    add(plan, "batch-rows-per-hour", 0.0, "rows that the batch lane has to score")
-    add(plan, "workers-max", 10_000, "the most workers there can be")
-    add(plan, "models", Path("models"), "folder of <model>/<version>/model.onnx, measured here")
-    add(plan, "url", "", "a running system that has measured the model, in place of --models")
-    add(plan, "threads", 1, "ONNX Runtime's threads per worker")
-    add(plan, "json", "", "also write the plan to this file")
-    add.flag(plan, "verify", "start it as far as the cores go, and measure it")
-    add(plan, "seconds", 10.0, "of each measured rate, with --verify")
-
-
-class _Adder:
-    """Adds options whose defaults an environment may override."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, name: str, default: object, text: str
-    ) -> None:
-        # A default given as text goes through `type` like an option does, errors included.
-        shown = f" (default: {default})" if str(default) else ""
-        parser.add_argument(
-            f"--{name}",
-            type=type(default) if not isinstance(default, Path) else Path,
-            default=self._environment.get(_variable(name), default),
-            help=text + shown,
-        )
-
-    def flag(self, parser: argparse.ArgumentParser, name: str, text: str) -> None:
-        is_set = self._environment.get(_variable(name), "") not in ("", "0", "false", "no")
-        parser.add_argument(f"--{name}", action="store_true", default=is_set, help=text)
-
-
-def _variable(name: str) -> str:
-    return ENV_PREFIX + name.upper().replace("-", "_")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -235,6 +156,30 @@ def _plan(options: argparse.Namespace) -> int:
             seconds=options.seconds,
         ),
         _profile,
+    )
+
+
+def _score(options: argparse.Namespace) -> int:
+    if options.redis and not _queue_is_fit(options):
+        return EXIT_CONFIGURATION
+    from bridge.jobs.command import ScoreOptions, run_score
+
+    return run_score(
+        ScoreOptions(
+            model=options.model,
+            input=options.input,
+            output=options.output,
+            key=options.key,
+            columns=options.columns,
+            redis_url=options.redis,
+            models=options.models,
+            workers=options.workers or max(1, usable_cores() - 1),
+            threads=options.threads,
+            max_rejected=options.max_rejected,
+            chunk_rows=options.chunk_rows,
+            restart=options.restart,
+        ),
+        os.environ,
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from bridge.wire.chunk import is_chunk
 from bridge.wire.frame import BatchReport, ServiceReport
 from workers.gateway_loads import GatewayLoads
-from workers.hand import Hand, Slice
+from workers.hand import Hand, Slice, TakenFrame
 from workers.isolation import Run
+from workers.open_chunks import OpenChunks
 from workers.replies import result_frames
 from workers.stream import stream_key
 from workers.writer import Finished, Writer
@@ -28,6 +30,7 @@ class Answers:
     hand: Hand
     writer: Writer
     loads: GatewayLoads
+    open_chunks: OpenChunks = field(default_factory=OpenChunks)
 
     def give(
         self,
@@ -42,7 +45,13 @@ class Answers:
 
     def drop(self, slices: list[Slice]) -> None:
         """Acknowledge requests that nobody waits for."""
-        self.writer.put(lambda: Finished([], self._acknowledged(slices)))
+        self.writer.put(partial(self._dropped, slices))
+
+    def _dropped(self, slices: list[Slice]) -> Finished:
+        done = self.hand.finish(slices)
+        for taken in done:
+            self.open_chunks.forget(taken)
+        return Finished([], _acknowledged(done))
 
     def _finished(
         self,
@@ -55,7 +64,17 @@ class Answers:
         gateways = {piece.taken.frame.gateway for piece in run.slices}
         others_rows = self.loads.others(model_key, gateways, time.monotonic())
         frames = result_frames(self.worker, model_key, run, report, service, others_rows)
-        return Finished(frames, self._acknowledged(run.slices), afterwards=afterwards)
+        if any(map(is_chunk, gateways)):
+            self.open_chunks.take_in(run)
+        done = self.hand.finish(run.slices)
+        requests = [taken for taken in done if not is_chunk(taken.frame.gateway)]
+        return Finished(
+            frames,
+            _acknowledged(requests),
+            chunks=self.open_chunks.finished(self.worker, done, service.batch_rows),
+            afterwards=afterwards,
+        )
 
-    def _acknowledged(self, slices: list[Slice]) -> list[tuple[str, bytes]]:
-        return [(stream_key(taken.stream), taken.entry_id) for taken in self.hand.finish(slices)]
+
+def _acknowledged(done: list[TakenFrame]) -> list[tuple[str, bytes]]:
+    return [(stream_key(taken.stream), taken.entry_id) for taken in done]

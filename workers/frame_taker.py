@@ -12,6 +12,7 @@ from bridge.contract.model import TensorSpec
 from bridge.scheduling.lanes import ModelLane
 from bridge.wire import keys
 from bridge.wire.block import from_block
+from bridge.wire.chunk import chunk_address
 from bridge.wire.clock import ServerClock
 from bridge.wire.frame import MalformedFrame, RequestFrame, Tensor, WireError, decode_request
 from workers.hand import TakenFrame
@@ -88,7 +89,7 @@ class FrameTaker:
             arrays=self._arrays(stream.model_key, frame),
             taken_us=self._clock.server_us(now_s),
             renewed_s=now_s,
-            runs_alone=runs_alone,
+            runs_alone=runs_alone or _is_on_trial(frame.gateway),
         )
 
     def _arrays(self, model_key: str, frame: RequestFrame) -> dict[str, Any]:
@@ -99,6 +100,12 @@ class FrameTaker:
             raise MalformedFrame("the frame's tensors are not the model's inputs")
         rows = sum(entry.rows for entry in frame.requests)
         return {tensor.name: from_block(tensor, rows) for tensor in frame.tensors}
+
+
+def _is_on_trial(gateway: str) -> bool:
+    """Return whether a job looks for the row that kills workers: no caller's row joins it."""
+    address = chunk_address(gateway)
+    return address is not None and address.is_trial
 
 
 def _fits(tensor: Tensor, spec: TensorSpec) -> bool:

@@ -1,17 +1,19 @@
 """One bad row hurts only itself: a batch that fails is run again by halves.
 
 Longest extra work: a batch of n requests with k bad ones takes at most about 2 k log2(n) more
-runs, and none starts after the deadline of all its requests.
+runs, and none starts after the deadline of all its requests. A request that fails is answered as
+a whole, but of a job's chunk only the bad rows fail: its slices are run by halves down to rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from bridge.wire.chunk import is_chunk
 from bridge.wire.frame import ResultStatus
 from workers.hand import Slice, joined
 from workers.model import BadOutput, RowsFailed
@@ -31,13 +33,26 @@ class Runnable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a row has no outputs."""
+
+    status: ResultStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """What became of some slices: their outputs in order, or why there are none."""
+    """What became of some slices: their outputs in order, or why there are none.
+
+    `failures`, of a lone slice of a job's chunk that was run by halves: its failed rows, counted
+    from its first; `outputs` are those of its other rows then.
+    """
 
     slices: list[Slice]
     status: ResultStatus
     outputs: Mapping[str, Array]
     reason: str = ""
+    failures: Mapping[int, Failure] = field(default_factory=dict)
 
 
 def run_isolated(
@@ -51,20 +66,80 @@ def run_isolated(
         inputs = joined(slices, own=model.needs_own_arrays)
         outputs = model.run(inputs, sum(piece.entry.rows for piece in slices))
     except BadOutput as error:
-        yield Run(slices, ResultStatus.BAD_OUTPUT, {}, str(error))
+        # Whose row it was cannot be told: all callers hear it, but a job's rows are tried again.
+        online, chunks = _without_chunks(slices)
+        if online:
+            yield Run(online, ResultStatus.BAD_OUTPUT, {}, str(error))
+        yield from _tried_again(
+            model, chunks, is_late, Failure(ResultStatus.BAD_OUTPUT, str(error))
+        )
     except RowsFailed as error:
+        failure = Failure(ResultStatus.ROWS_FAILED, str(error))
         if len(slices) == 1:
-            yield Run(slices, ResultStatus.ROWS_FAILED, {}, str(error))
+            yield from _tried_again(model, slices, is_late, failure)
             return
         late, rest = _parted(slices, is_late)
         if late:
             yield Run(late, ResultStatus.EXPIRED, {})
-        middle = len(rest) // 2
-        for half in (rest[:middle], rest[middle:]):
-            if half:
-                yield from run_isolated(model, half, is_late)
+        yield from _halves(model, rest, is_late)
     else:
         yield Run(slices, ResultStatus.OK, outputs)
+
+
+def _halves(
+    model: Runnable, slices: list[Slice], is_late: Callable[[Slice], bool]
+) -> Iterator[Run]:
+    middle = len(slices) // 2
+    for half in (slices[:middle], slices[middle:]):
+        if half:
+            yield from run_isolated(model, half, is_late)
+
+
+def _tried_again(
+    model: Runnable, slices: list[Slice], is_late: Callable[[Slice], bool], failure: Failure
+) -> Iterator[Run]:
+    """Run slices that failed together again in smaller groups, a lone one of a chunk by rows."""
+    if len(slices) > 1:
+        yield from _halves(model, slices, is_late)
+    elif slices:
+        (piece,) = slices
+        if is_chunk(piece.taken.frame.gateway) and piece.rows > 1:
+            yield _by_rows(model, piece, failure)
+        else:
+            yield Run(slices, failure.status, {}, failure.reason)
+
+
+def _by_rows(model: Runnable, piece: Slice, failure: Failure) -> Run:
+    """Run a chunk's slice, which failed, by halves until the failing rows stand alone."""
+    parts: list[Mapping[str, Array]] = []
+    failures: dict[int, Failure] = {}
+    middle = piece.start + piece.rows // 2
+    left = [(middle, piece.end), (piece.start, middle)]
+    while left:
+        start, end = left.pop()
+        rows = {name: array[start:end].copy() for name, array in piece.taken.arrays.items()}
+        try:
+            parts.append(model.run(rows, end - start))
+        except (BadOutput, RowsFailed) as error:
+            if end - start > 1:
+                middle = (start + end) // 2
+                left += [(middle, end), (start, middle)]
+                continue
+            is_bad = isinstance(error, BadOutput)
+            status = ResultStatus.BAD_OUTPUT if is_bad else ResultStatus.ROWS_FAILED
+            failures[start - piece.start] = Failure(status, str(error))
+    shapes = {tuple(array.shape[1:] for array in part.values()) for part in parts}
+    if len(shapes) > 1:
+        return Run([piece], failure.status, {}, failure.reason)
+    names = parts[0] if parts else {}
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    return Run([piece], failure.status, outputs, failure.reason, failures)
+
+
+def _without_chunks(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """Return the slices of callers, and those of jobs."""
+    chunks = [piece for piece in slices if is_chunk(piece.taken.frame.gateway)]
+    return [piece for piece in slices if not is_chunk(piece.taken.frame.gateway)], chunks
 
 
 def _parted(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import replace
 
 from bridge.wire.block import block_bytes, to_block
+from bridge.wire.chunk import is_chunk
 from bridge.wire.frame import (
     FRAME_BYTES_MAX,
     BatchReport,
@@ -35,7 +36,7 @@ def result_frames(
     service: ServiceReport,
     others_rows: Mapping[str, int],
 ) -> list[tuple[str, bytes]]:
-    """Return (gateway id, frame) for each gateway that has requests in the run.
+    """Return (gateway id, frame) for each gateway that has requests in the run; none for chunks.
 
     `others_rows`: by gateway, what the others have in flight. Only the first frame counts the run.
     A frame holds at most `FRAME_BYTES_TARGET` of outputs; where one request alone has more, its
@@ -72,7 +73,7 @@ def _by_gateway(slices: Iterable[Slice]) -> dict[str, list[Located]]:
     for piece in slices:
         groups.setdefault(piece.taken.frame.gateway, []).append((piece, start))
         start += piece.entry.rows
-    return groups
+    return {gateway: rows for gateway, rows in groups.items() if not is_chunk(gateway)}
 
 
 def _loads(run: Run, rows: list[Located]) -> Iterator[list[Located]]:

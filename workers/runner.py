@@ -220,6 +220,8 @@ class Runner:
             requests=[piece.entry.request_id.hex() for piece in run.slices[:8]],
             reason=run.reason[:300],
         )
+        if run.outputs:
+            version.has_answered = True  # to the other rows of a chunk
         if run.status is ResultStatus.ROWS_FAILED and not version.has_answered:
             return Run(run.slices, ResultStatus.MODEL_FAILED, {}, run.reason)
         return run

@@ -1,5 +1,7 @@
 """The writer: results first, then acknowledgements; one thread, one connection.
 
+A job's chunk is finished by one script that does both, see `workers/chunk_finish.py`.
+
 A frame is acknowledged only after the server has confirmed its results: at `maxmemory` a server
 refuses the result and performs the acknowledgement, and the work would be lost.
 """
@@ -18,6 +20,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.wire import keys
+from workers.chunk_finish import REFUSED, FinishedChunk, finish_chunks
 from workers.connection import Connector
 
 log = structlog.get_logger(__name__)
@@ -50,12 +53,14 @@ class Unblock:
 class Finished:
     """Result frames to send, by gateway, and the frames (stream key, entry id) to acknowledge.
 
-    `afterwards`: what the writer's thread does when this has been sent.
+    `chunks`: those of which the last rows have run. `afterwards`: what the writer's thread does
+    when this has been sent.
     """
 
     frames: list[tuple[str, bytes]] = field(default_factory=list)
     acknowledged: list[tuple[str, bytes]] = field(default_factory=list)
     dead: DeadFrame | None = None
+    chunks: list[FinishedChunk] = field(default_factory=list)
     unblock: Unblock | None = None
     afterwards: Callable[[], None] | None = None
 
@@ -142,6 +147,9 @@ class Writer:
                 acknowledgements.xdel(stream, entry_id)
         if len(acknowledgements):
             acknowledgements.execute(raise_on_error=False)
+        chunks = [chunk for finished in gathered for chunk in finished.chunks]
+        if chunks:
+            _finish_chunks(client, chunks)
 
     def _add_results(self, pipeline: Any, finished: Finished) -> int:
         before = len(pipeline)
@@ -163,6 +171,15 @@ class Writer:
                 approximate=True,
             )
         return len(pipeline) - before
+
+
+def _finish_chunks(client: Redis, chunks: list[FinishedChunk]) -> None:
+    """Finish chunks; one that the server refuses stays with its lease, and runs again after it."""
+    for chunk, reply in zip(chunks, finish_chunks(client, chunks), strict=True):
+        if isinstance(reply, Exception):
+            log.warning("results_refused", part=chunk.address.part, reason=str(reply)[:80])
+        elif reply == REFUSED:
+            log.warning("late_result_refused", job=chunk.address.job, part=chunk.address.part)
 
 
 def _unblock(client: Redis, unblock: Unblock | None) -> None:

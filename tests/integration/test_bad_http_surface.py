@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli import build_parser
+from bridge.cli_options import build_parser
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes, listed_routes

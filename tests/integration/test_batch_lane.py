@@ -213,6 +213,16 @@ async def test_a_frame_of_the_other_lane_is_a_dead_letter(pusher: Pusher) -> Non
     assert letter[keys.REASON_FIELD] == b"a frame of the lane online"
 
 
+@pytest.mark.parametrize("name", ["job:junk", "job:ab:1:9-2:0", "job:ab:1:0-9:2"])
+async def test_a_frame_with_a_strange_address_of_a_job_harms_no_worker(
+    pusher: Pusher, name: str
+) -> None:
+    await Pusher(pusher.client, name).push(1, 2)
+    await pusher.push(3)
+    assert await pusher.results(1) == [7]
+    await eventually(pusher.is_finished, within_s=5)
+
+
 async def test_the_feeder_of_the_benchmark_keeps_the_lane_full_and_leaves_nothing(
     find_server: FindServer, tmp_path: Path
 ) -> None:

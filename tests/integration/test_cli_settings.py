@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bridge.cli import build_parser
+from bridge.cli_options import build_parser
 from bridge.queue_server import find_queue_server
 from tests.command import environment, run_to_end, running
 from tests.tcp_queue import PASSWORD, Server, tcp_server

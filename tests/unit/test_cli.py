@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli import EXIT_CONFIGURATION, build_parser
+from bridge.cli import EXIT_CONFIGURATION
+from bridge.cli_options import build_parser
 
 COMMANDS = ("serve", "gateway", "worker")
 VALUES = {

@@ -1,0 +1,281 @@
+"""Cells of a table to values of a datatype; what is no such value is a fault of its row.
+
+The rules are those of the online inputs as far as a table allows: a number must fit its datatype
+and a whole number must be whole, a truth value is no number, a text is no number outside CSV, and
+a missing value is NaN where the contract allows nulls and a fault elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bridge.contract.datatype import Datatype
+from bridge.contract.invalid import InvalidCode, shown
+from bridge.jobs.page import Cells, Fault
+
+Array = np.ndarray[Any, np.dtype[Any]]
+# By the place of a value.
+Faults = dict[int, Fault]
+
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "integer": (int,),
+    "floating": (int, float),
+    "bytes": (str,),
+}
+
+
+def accepts(column: pa.DataType, datatype: Datatype) -> bool:
+    """Return whether values of an Arrow type can be of a datatype at all."""
+    if pa.types.is_dictionary(column):
+        return accepts(column.value_type, datatype)
+    if pa.types.is_null(column):
+        return True
+    if datatype.kind == "bytes":
+        return _is_text(column)
+    if datatype.kind == "bool":
+        return bool(pa.types.is_boolean(column))
+    return bool(
+        pa.types.is_integer(column) or pa.types.is_floating(column) or pa.types.is_decimal(column)
+    )
+
+
+def values_of(
+    cells: pa.Array | Cells, datatype: Datatype, nullable: Array, *, is_text: bool
+) -> tuple[Array, Faults]:
+    """Return the cells as an array of the datatype, and the faults among them.
+
+    `nullable`: for each of a row's values, of which `cells` holds one after the other, whether it
+    may be missing. `is_text`: the cells are the bytes of a CSV file. Where there is a fault the
+    value is 0, false or empty.
+    """
+    faults: Faults = {}
+    if isinstance(cells, Cells):
+        cells = _json_cells(cells, datatype, faults)
+    elif pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    if is_text:
+        cells = _parsed(_decoded(cells, faults), datatype, faults)
+    elif datatype.kind == "bytes":
+        cells = _decoded(cells, faults)
+    if cells.null_count:
+        _note_nulls(cells, nullable, faults)
+    return _KINDS[datatype.kind](cells, datatype, faults), faults
+
+
+def _is_text(column: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(column)
+        or pa.types.is_large_string(column)
+        or pa.types.is_string_view(column)
+        or pa.types.is_binary(column)
+        or pa.types.is_large_binary(column)
+    )
+
+
+def _note_nulls(cells: pa.Array, nullable: Array, faults: Faults) -> None:
+    missing = np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False))
+    for place in missing[~nullable[missing % len(nullable)]].tolist():
+        faults.setdefault(place, Fault(InvalidCode.NULL_VALUE, "a missing value is not accepted"))
+
+
+def _floats(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
+    if not pa.types.is_floating(cells.type):
+        cells = cells.cast(pa.float64(), safe=False)
+    given = cells.to_numpy(zero_copy_only=False)  # nulls are NaN
+    if given.dtype == datatype.dtype:
+        return np.asarray(given)
+    with np.errstate(over="ignore"):
+        values: Array = given.astype(datatype.dtype)
+    for place in np.flatnonzero(np.isinf(values) & np.isfinite(given)).tolist():
+        faults[place] = _out_of_range(given[place], datatype)
+    return values
+
+
+def _integers(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
+    if pa.types.is_decimal(cells.type):
+        cells = cells.cast(pa.float64(), safe=False)
+    if pa.types.is_null(cells.type):
+        cells = cells.cast(pa.int64())
+    given = cells.fill_null(0).to_numpy(zero_copy_only=False)
+    if given.dtype == datatype.dtype:
+        return np.asarray(given)
+    info: Any = np.iinfo(datatype.dtype)
+    wrong = np.zeros(len(given), dtype=bool)
+    if given.dtype.kind == "f":
+        # pandas makes whole numbers floating as soon as one is missing.
+        wrong = ~np.isfinite(given) | (np.trunc(given) != given)
+        for place in np.flatnonzero(wrong).tolist():
+            faults[place] = Fault(
+                InvalidCode.WRONG_TYPE, f"{shown(given[place])} is no whole number"
+            )
+        # The bound above is a power of two, which floats hold; the largest value is not.
+        beyond = (given < float(info.min)) | (given >= float(info.max) + 1)
+    else:
+        beyond = _beyond(given, info)
+    for place in np.flatnonzero(beyond & ~wrong).tolist():
+        faults[place] = _out_of_range(given[place], datatype)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(wrong | beyond, 0, given).astype(datatype.dtype))
+
+
+def _beyond(given: Array, info: Any) -> Array:
+    """Which integers another integer type does not hold."""
+    own: Any = np.iinfo(given.dtype)
+    below = given < info.min if own.min < info.min else np.zeros(len(given), dtype=bool)
+    above = given > info.max if own.max > info.max else np.zeros(len(given), dtype=bool)
+    return np.asarray(below | above)
+
+
+def _truths(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
+    if pa.types.is_null(cells.type):
+        cells = cells.cast(pa.bool_())
+    return np.asarray(cells.fill_null(False).to_numpy(zero_copy_only=False)).astype(datatype.dtype)
+
+
+def _texts(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
+    return np.asarray(cells.fill_null("").to_numpy(zero_copy_only=False)).astype(datatype.dtype)
+
+
+_KINDS: dict[str, Callable[[pa.Array, Datatype, Faults], Array]] = {
+    "floating": _floats,
+    "integer": _integers,
+    "bool": _truths,
+    "bytes": _texts,
+}
+
+
+def _out_of_range(value: Any, datatype: Datatype) -> Fault:
+    return Fault(InvalidCode.NUMBER_RANGE, f"{shown(value)} does not fit into {datatype.name}")
+
+
+def _decoded(cells: pa.Array, faults: Faults) -> pa.Array:
+    """Bytes as text."""
+    if pa.types.is_string(cells.type):
+        return cells
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array(
+            [_one_decoded(cell, place, faults) for place, cell in enumerate(cells.to_pylist())],
+            pa.string(),
+        )
+
+
+def _one_decoded(cell: bytes | None, place: int, faults: Faults) -> str | None:
+    try:
+        return None if cell is None else cell.decode()
+    except UnicodeDecodeError:
+        faults[place] = Fault(InvalidCode.WRONG_TYPE, f"{shown(cell)} is not UTF-8")
+        return ""
+
+
+def _parsed(cells: pa.Array, datatype: Datatype, faults: Faults) -> pa.Array:
+    """The text of CSV cells as values."""
+    if datatype.kind == "bytes":
+        return cells
+    if datatype.kind == "bool":
+        return _each(cells, lambda text: _TRUTHS[text.strip().lower()], pa.bool_(), faults)
+    is_floating = datatype.kind == "floating"
+    wanted = pa.float64() if is_floating else _widest(datatype)
+    try:
+        parsed = pc.cast(cells, wanted)
+    except pa.ArrowInvalid:
+        parsed = _each(cells, float if is_floating else _whole, wanted, faults)
+    if is_floating:
+        _note_overflows(parsed, cells, faults)
+    return parsed
+
+
+def _widest(datatype: Datatype) -> pa.DataType:
+    return pa.uint64() if datatype.dtype.kind == "u" else pa.int64()
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)  # 3.0, as pandas writes it
+        if not value.is_integer():
+            raise
+        return int(value)
+
+
+def _each(
+    cells: pa.Array, parse: Callable[[str], Any], wanted: pa.DataType, faults: Faults
+) -> pa.Array:
+    """Parse cell by cell: only where one of them is no value of the type."""
+    values: list[Any] = []
+    for place, text in enumerate(cells.to_pylist()):
+        try:
+            value = None if text is None else parse(text)
+            pa.scalar(value, wanted)
+        except (ValueError, KeyError, OverflowError, pa.ArrowException):
+            faults.setdefault(
+                place, Fault(InvalidCode.WRONG_TYPE, f"{shown(text)} is no {_named(wanted)}")
+            )
+            value = _nothing(wanted)
+        values.append(value)
+    return pa.array(values, wanted)
+
+
+def _named(wanted: pa.DataType) -> str:
+    if pa.types.is_boolean(wanted):
+        return "truth value"
+    return "number" if pa.types.is_floating(wanted) else "whole number that fits"
+
+
+def _nothing(wanted: pa.DataType) -> Any:
+    return False if pa.types.is_boolean(wanted) else 0
+
+
+def _note_overflows(parsed: pa.Array, cells: pa.Array, faults: Faults) -> None:
+    """A finite number that no float holds is not infinite."""
+    given = parsed.to_numpy(zero_copy_only=False)
+    for place in np.flatnonzero(np.isinf(given)).tolist():
+        text = cells[place].as_py()
+        if "n" not in text.lower():  # "inf", "infinity"
+            faults[place] = Fault(InvalidCode.NUMBER_RANGE, f"{shown(text)} is too large a number")
+
+
+def _json_cells(cells: Cells, datatype: Datatype, faults: Faults) -> pa.Array:
+    """JSON values as an Arrow array; a value of another JSON type is a fault."""
+    allowed = _JSON_TYPES[datatype.kind]
+    wanted = {
+        "bool": pa.bool_(),
+        "integer": _widest(datatype),
+        "floating": pa.float64(),
+        "bytes": pa.string(),
+    }[datatype.kind]
+    values: list[Any] = cells
+    if not set(map(type, cells)) <= {*allowed, type(None)}:
+        values = list(cells)
+        for place, value in enumerate(cells):
+            if type(value) not in allowed and value is not None:
+                values[place] = None
+                faults[place] = Fault(
+                    InvalidCode.WRONG_TYPE, f"{shown(value)} is no {datatype.name}"
+                )
+    try:
+        return pa.array(values, wanted)
+    except (pa.ArrowException, OverflowError):
+        return _each_number(values, wanted, datatype, faults)
+
+
+def _each_number(
+    values: list[Any], wanted: pa.DataType, datatype: Datatype, faults: Faults
+) -> pa.Array:
+    kept = list(values)
+    for place, value in enumerate(values):
+        try:
+            pa.array([value], wanted)
+        except (pa.ArrowException, OverflowError):
+            faults[place] = _out_of_range(value, datatype)
+            kept[place] = None
+    return pa.array(kept, wanted)

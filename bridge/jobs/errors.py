@@ -1,0 +1,45 @@
+"""Why a job does not go on.
+
+JobError
+├── BadInput         the file, its columns or the settings do not fit the model
+├── OtherJob         what is beside the output belongs to another job
+├── TooManyRejected  more rows were rejected than the caller accepts
+├── QueueAway        queue or workers have not answered for long; the same job can go on later
+├── BadResult        a worker's result does not add up
+├── OutputFailed     the output cannot be written
+└── Stopped          somebody asked it to stop; the same job can go on later
+"""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """The job has not finished; the message says why, for a person."""
+
+
+class BadInput(JobError):
+    """The file, its columns or the settings do not fit the model."""
+
+
+class OtherJob(JobError):
+    """The progress file beside the output belongs to another job."""
+
+
+class TooManyRejected(JobError):
+    """More rows were rejected than `--max-rejected`."""
+
+
+class QueueAway(JobError):
+    """The queue, or every worker of the model, has been away for too long."""
+
+
+class BadResult(JobError):
+    """A result that is not what was asked for."""
+
+
+class OutputFailed(JobError):
+    """The output or the progress file cannot be written."""
+
+
+class Stopped(JobError):
+    """Stopped by the caller."""

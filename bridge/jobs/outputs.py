@@ -1,0 +1,158 @@
+"""Results to tables: the key column, or the row's number, and the model's outputs beside it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from bridge.contract.model import TensorSpec
+from bridge.jobs.cell_values import Array
+from bridge.jobs.errors import BadInput, BadResult
+
+ROW_COLUMN = "row"
+
+_ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "BOOL": pa.bool_(),
+    "UINT8": pa.uint8(),
+    "UINT16": pa.uint16(),
+    "UINT32": pa.uint32(),
+    "UINT64": pa.uint64(),
+    "INT8": pa.int8(),
+    "INT16": pa.int16(),
+    "INT32": pa.int32(),
+    "INT64": pa.int64(),
+    "FP16": pa.float16(),
+    "FP32": pa.float32(),
+    "FP64": pa.float64(),
+    "BYTES": pa.string(),
+}
+
+
+class OutputTable:
+    """The schema of a job's output, and the batches that fit it.
+
+    An output of one value a row is a column of its name; one whose last axis has names in the
+    contract is a column for each, `output.column`; others are lists of a fixed size, nested by
+    rank, or of any size where the contract says that it varies.
+    """
+
+    def __init__(
+        self, outputs: Sequence[TensorSpec], key: str | None, key_type: pa.DataType | None
+    ) -> None:
+        """Raises BadInput when the first column has the name of an output."""
+        self._outputs = outputs
+        first = ROW_COLUMN if key is None else key
+        fields = [pa.field(first, pa.int64() if key_type is None else key_type)]
+        fields += [field for spec in outputs for field in _fields(spec)]
+        names = [field.name for field in fields]
+        if names.count(first) > 1:
+            hint = "choose a key column with --key" if key is None else "choose another key column"
+            raise BadInput(f"the model has an output called {first} itself: {hint}")
+        self.schema = pa.schema(fields)
+
+    def batch(
+        self, tensors: Mapping[str, Array], row_numbers: Array, keys: pa.Array | None
+    ) -> pa.RecordBatch:
+        """Return outputs of shape (rows, ...), by name, as a batch of `schema`.
+
+        Raises:
+            BadResult: an output of another shape than the contract's, or a text that is not UTF-8.
+        """
+        if not len(row_numbers):
+            return pa.RecordBatch.from_pylist([], schema=self.schema)
+        first = pa.array(row_numbers, pa.int64()) if keys is None else keys
+        columns = [first]
+        for spec in self._outputs:
+            columns += _columns(spec, tensors[spec.name])
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _has_names(spec: TensorSpec) -> bool:
+    return bool(spec.columns) and len(spec.shape) == 2
+
+
+def _fields(spec: TensorSpec) -> list[pa.Field]:
+    value = _ARROW_TYPES[spec.datatype]
+    if _has_names(spec):
+        return [pa.field(f"{spec.name}.{column}", value) for column in spec.columns]
+    if _is_single(spec):
+        return [pa.field(spec.name, value)]
+    nested = value
+    for size in reversed(spec.row_shape):
+        nested = pa.list_(nested, size) if size != -1 else pa.list_(nested)
+    return [pa.field(spec.name, nested)]
+
+
+def _is_single(spec: TensorSpec) -> bool:
+    return all(size == 1 for size in spec.row_shape)
+
+
+def _columns(spec: TensorSpec, array: Array) -> list[pa.Array]:
+    array = _shaped(spec, array)
+    if _has_names(spec):
+        return [_values(spec, array[:, index]) for index in range(len(spec.columns))]
+    if _is_single(spec):
+        return [_values(spec, array.reshape(-1))]
+    column = _values(spec, array.reshape(-1))
+    for axis in range(array.ndim - 1, 0, -1):
+        size = array.shape[axis]
+        if spec.shape[axis] != -1:
+            column = pa.FixedSizeListArray.from_arrays(column, size)
+        else:
+            ends = np.arange(math.prod(array.shape[:axis]) + 1, dtype=np.int32) * size
+            column = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), column)
+    return [column]
+
+
+def _shaped(spec: TensorSpec, array: Array) -> Array:
+    """The output in the contract's shape: graphs declare (rows, 1) and answer (rows), or so."""
+    wanted = spec.row_shape
+    given = array.shape[1:]
+    if len(wanted) == len(given) and all(
+        size in (-1, has) for size, has in zip(wanted, given, strict=True)
+    ):
+        return array
+    if -1 not in wanted and math.prod(wanted) == math.prod(given):
+        return array.reshape(len(array), *wanted)
+    raise BadResult(f"output {spec.name!r}: rows of shape {given}, the contract says {wanted}")
+
+
+def _values(spec: TensorSpec, flat: Array) -> pa.Array:
+    if spec.datatype != "BYTES":
+        return pa.array(np.ascontiguousarray(flat), _ARROW_TYPES[spec.datatype])
+    try:
+        texts = [value.decode() if isinstance(value, bytes) else value for value in flat.tolist()]
+    except UnicodeDecodeError as error:
+        raise BadResult(f"output {spec.name!r}: text that is not UTF-8") from error
+    return pa.array(texts, pa.string())
+
+
+def flat_fields(schema: pa.Schema) -> list[tuple[str, int | None, pa.DataType]]:
+    """Return what CSV has for a schema: name, place within the row's list if any, type.
+
+    A list column becomes `name.0`, `name.1`, …, in C order.
+
+    Raises:
+        BadInput: a list whose length varies.
+    """
+    flat: list[tuple[str, int | None, pa.DataType]] = []
+    for field in schema:
+        sizes, inner = [], field.type
+        while pa.types.is_fixed_size_list(inner):
+            sizes.append(inner.list_size)
+            inner = inner.value_type
+        if pa.types.is_nested(inner):
+            raise BadInput(f"CSV cannot hold the lists of {field.name}: choose another format")
+        if not sizes:
+            flat.append((field.name, None, inner))
+            continue
+        places = itertools.product(*map(range, sizes))
+        flat += [
+            (".".join([field.name, *map(str, place)]), index, inner)
+            for index, place in enumerate(places)
+        ]
+    return flat
