@@ -3,7 +3,8 @@
 A job's chunk is finished by one script that does both, see `workers/chunk_finish.py`.
 
 A frame is acknowledged only after the server has confirmed its results: at `maxmemory` a server
-refuses the result and performs the acknowledgement, and the work would be lost.
+refuses the result and performs the acknowledgement, and the work would be lost. So that this costs
+no exchange of its own, acknowledgements go with the next results.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from typing import Any
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from bridge.wire import keys
 from workers.chunk_finish import REFUSED, FinishedChunk, finish_chunks
-from workers.connection import Connector
+from workers.connection import Command, Connector, execute
 
 log = structlog.get_logger(__name__)
 
 FINISHED_MAX = 8
 GATHERED_MAX = 16
 RESULTS_TTL_MS = 60_000
+# Acknowledgements wait so long for results to go with. A worker that dies meanwhile leaves frames
+# that are run again, for nobody.
+SETTLED_WITHIN_S = 0.01
 DEAD_FRAMES_MAX = 1_000
 
 
@@ -76,6 +80,10 @@ class Writer:
         self._connector = connector
         self._waiting: queue.Queue[Finished | Later | None] = queue.Queue(FINISHED_MAX)
         self._given_up = threading.Event()
+        # Frames whose results the server has confirmed, by stream: to be acknowledged. And lists
+        # of results that were new, so that nothing ends them if their gateway has gone.
+        self._confirmed: dict[str, list[bytes]] = {}
+        self._new_lists: set[str] = set()
 
     def put(self, finished: Finished | Later) -> None:
         """Hand results over, or what makes them; waits while too many are unsent."""
@@ -94,18 +102,24 @@ class Writer:
         """Send until closed."""
         while True:
             gathered, is_last = self._gather()
-            if gathered:
+            if gathered or self._is_unsettled:
                 self._send(gathered)
             for finished in gathered:
                 if finished.afterwards is not None:
                     finished.afterwards()
             if is_last:
+                if self._is_unsettled:
+                    self._send([])
                 return
 
     def _gather(self) -> tuple[list[Finished], bool]:
-        """Wait for something to send, and take what else is there."""
+        """Wait for something to send, and take what else is there; nothing when that took long."""
         gathered: list[Finished] = []
-        item = self._waiting.get()
+        try:
+            # What is to be acknowledged goes with the next results, if they come soon.
+            item = self._waiting.get(timeout=SETTLED_WITHIN_S if self._is_unsettled else None)
+        except queue.Empty:
+            return [], False
         while item is not None:
             gathered.append(item if isinstance(item, Finished) else item())
             if len(gathered) == GATHERED_MAX:
@@ -115,6 +129,10 @@ class Writer:
             except queue.Empty:
                 return gathered, False
         return gathered, True
+
+    @property
+    def _is_unsettled(self) -> bool:
+        return bool(self._confirmed or self._new_lists)
 
     def _send(self, gathered: list[Finished]) -> None:
         """Send once the server answers: repeating a result is harmless, the gateway takes one."""
@@ -130,47 +148,67 @@ class Writer:
                 return
 
     def _exchange(self, client: Redis, gathered: list[Finished]) -> None:
-        results = client.pipeline(transaction=False)
-        counts = [self._add_results(results, finished) for finished in gathered]
-        replies: list[Any] = results.execute(raise_on_error=False) if len(results) else []
+        settling = self._settling()
+        results = [_results(finished) for finished in gathered]
+        commands = [command for commands in results for command in commands]
+        replies = execute(client, [*commands, *settling]) if commands or settling else []
+        self._confirmed, self._new_lists = {}, set()
+        for finished, own in zip(gathered, results, strict=True):
+            self._confirm(finished, own, replies[: len(own)])
+            del replies[: len(own)]
         for finished in gathered:
             _unblock(client, finished.unblock)
-        acknowledgements = client.pipeline(transaction=False)
-        for finished, count in zip(gathered, counts, strict=True):
-            refused = [reply for reply in replies[:count] if isinstance(reply, Exception)]
-            del replies[:count]
-            if refused:
-                log.warning("results_refused", reason=str(refused[0])[:80])
-                continue
-            for stream, entry_id in finished.acknowledged:
-                acknowledgements.xack(stream, keys.GROUP, entry_id)
-                acknowledgements.xdel(stream, entry_id)
-        if len(acknowledgements):
-            acknowledgements.execute(raise_on_error=False)
         chunks = [chunk for finished in gathered for chunk in finished.chunks]
         if chunks:
             _finish_chunks(client, chunks)
 
-    def _add_results(self, pipeline: Any, finished: Finished) -> int:
-        before = len(pipeline)
-        for gateway, frame in finished.frames:
-            key = keys.results_key(gateway)
-            pipeline.rpush(key, frame)
-            pipeline.pexpire(key, RESULTS_TTL_MS)
-        dead = finished.dead
-        if dead is not None:
-            pipeline.xadd(
+    def _settling(self) -> list[Command]:
+        """Return what acknowledges the frames whose results are confirmed."""
+        commands: list[Command] = []
+        for stream, entry_ids in self._confirmed.items():
+            commands.append(("XACK", stream, keys.GROUP, *entry_ids))
+            commands.append(("XDEL", stream, *entry_ids))
+        commands += [("PEXPIRE", key, RESULTS_TTL_MS) for key in self._new_lists]
+        return commands
+
+    def _confirm(self, finished: Finished, commands: list[Command], replies: list[Any]) -> None:
+        """Note the frames of which the server has all results."""
+        refused = [reply for reply in replies if isinstance(reply, Exception)]
+        for command, length in zip(commands, replies, strict=True):
+            if command[0] == "RPUSH" and length == 1:
+                self._new_lists.add(str(command[1]))
+        if refused:
+            log.warning("results_refused", reason=str(refused[0])[:80])
+            return
+        for stream, entry_id in finished.acknowledged:
+            self._confirmed.setdefault(stream, []).append(entry_id)
+
+
+def _results(finished: Finished) -> list[Command]:
+    commands: list[Command] = [
+        ("RPUSH", keys.results_key(gateway), frame) for gateway, frame in finished.frames
+    ]
+    dead = finished.dead
+    if dead is not None:
+        commands.append(
+            (
+                "XADD",
                 keys.dead_key(dead.model_key),
-                {
-                    keys.FRAME_FIELD: dead.data,
-                    keys.REASON_FIELD: dead.reason,
-                    b"entry": dead.entry_id,
-                    b"at": str(int(time.time())),
-                },
-                maxlen=DEAD_FRAMES_MAX,
-                approximate=True,
+                "MAXLEN",
+                "~",
+                DEAD_FRAMES_MAX,
+                "*",
+                keys.FRAME_FIELD,
+                dead.data,
+                keys.REASON_FIELD,
+                dead.reason,
+                "entry",
+                dead.entry_id,
+                "at",
+                int(time.time()),
             )
-        return len(pipeline) - before
+        )
+    return commands
 
 
 def _finish_chunks(client: Redis, chunks: list[FinishedChunk]) -> None:
@@ -188,8 +226,7 @@ def _unblock(client: Redis, unblock: Unblock | None) -> None:
     Bounded by the read, which ends by itself.
     """
     while unblock is not None and unblock.is_needed():
-        try:
-            if client.client_unblock(unblock.connection_id):
-                return
-        except ResponseError:
-            return  # not permitted here: the read ends by itself
+        (reply,) = execute(client, [("CLIENT", "UNBLOCK", unblock.connection_id)])
+        # An error: not permitted here, and the read ends by itself.
+        if reply:
+            return
