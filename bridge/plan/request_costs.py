@@ -12,9 +12,9 @@ MEASURED = "2026-11-24, two cores of an AMD EPYC virtual machine, Python 3.11"
 class RequestCosts:
     """CPU seconds per single-row JSON request, by process; the defaults are `MEASURED`.
 
-    CPU time of each process over the requests of a Poisson stream of 24,000/s to one gateway and one
-    worker, `breast_cancer`, both cores busy; refusals at 46,000/s of the bulk model. These are the
-    costs at capacity. At lower rates a request costs more, for fewer share a turn of the event
+    CPU time of each process over the requests of a Poisson stream of 24,000/s to one gateway and
+    one worker, `breast_cancer`, both cores busy; refusals at 46,000/s of the bulk model. These are
+    the costs at capacity. At lower rates a request costs more, for fewer share a turn of the event
     loop, a frame and a run (gateway: 59 us at 12,000/s, 120 at 4,400, 180 at 2,200). `worker_s` is
     what a worker spends on a request outside `session.run`; `generator_s` is the load tester's own
     part, which counts only when it shares the machine. `source` says when and where they were
