@@ -96,8 +96,8 @@ test: install-dev ## run all tests; choose some with ARGS="tests/unit -k deadlin
 test-faults: install-dev ## a job under 200 kills at named points; SCORE_KILLS and SCORE_SEED change that
 	@SCORE_KILLS=$${SCORE_KILLS:-200} exec $(BIN)/python -m pytest tests/faults/test_score_many_kills.py $(ARGS)
 
-.PHONY: check
-check: install-dev ## format, lint, types, import rules and the fast tests: the definition of good
+.PHONY: lint
+lint: install-dev ## format, lint, types and import rules
 	@echo "== format"
 	@$(BIN)/ruff format --check .
 	@echo "== lint"
@@ -106,6 +106,9 @@ check: install-dev ## format, lint, types, import rules and the fast tests: the 
 	@$(BIN)/mypy $(TYPED)
 	@echo "== imports"
 	@$(BIN)/lint-imports --no-logo
+
+.PHONY: check
+check: lint ## lint and the fast tests: the definition of good
 	@echo "== fast tests"
 	@$(BIN)/python -m pytest -q tests/unit tests/property
 

@@ -256,8 +256,10 @@ async def test_both_lanes_answer_what_comes_in_one_turn_with_the_same_bytes(
     # In some of them an output is not finite, for all whose rows come back together.
     usual = TOGETHER if seed % 2 else [*TOGETHER, request("POST", STRANGE, [JSON], NOT_FINITE)]
     sent = source.choices(usual, k=PIPELINED)
-    one_by_one = [await alone(lanes.plain, data) for data in sent]
-    together = await exchange(lanes.express, b"".join(sent))
+    one_by_one = await asyncio.gather(*(alone(lanes.plain, data) for data in sent))
+    async with connected(lanes.express) as connection:
+        await connection.send(b"".join(sent))
+        together = [await connection.answer() or pytest.fail("no answer") for _ in sent]
     assert lasting(together) == lasting([answers[0] for answers in one_by_one])
 
 
