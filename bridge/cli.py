@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["loadtest"]:
         return _loadtest(words[1:])
+    if words[:1] == ["check"]:
+        return _check(words[1:])
     options = build_parser(os.environ).parse_args(words)
     configure_logs(options.command)
     # Until a command has put its own in place: there is nothing to drain yet.
@@ -206,6 +208,23 @@ def _profile(models: Path, threads: int) -> MeasuredModel:
         rows_cap=loaded[0].model.rows_max,
         source=f"profiled on this machine with {threads} ONNX Runtime threads",
     )
+
+
+def _check(words: Sequence[str]) -> int:
+    from bridge.check.options import parsed_options
+    from bridge.jobs.errors import JobError
+    from workers.check.command import ReadRows, run_check
+
+    options = parsed_options(words)
+    read_rows: ReadRows | None = None
+    if options.data:  # without a file pyarrow is not needed, and takes long to load
+        from bridge.check.reference_rows import reference_rows
+
+        read_rows = reference_rows
+    try:
+        return run_check(options, read_rows)
+    except JobError as error:
+        return _refused(f"data: {error}")
 
 
 def _loadtest(words: Sequence[str]) -> int:

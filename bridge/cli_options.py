@@ -31,6 +31,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_score(add, score)
     # Known here for the list of commands only: its words go to the load tester as they are.
     commands.add_parser("loadtest", help="ask an HTTP model server an honest question")
+    commands.add_parser("check", help="is a model safe to serve row by row?")
     for command in (serve, worker):
         add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
         add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")

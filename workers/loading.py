@@ -20,6 +20,7 @@ from bridge.contract.repository import (
 )
 from bridge.scheduling.batch_choice import BatchBounds
 from bridge.scheduling.service_time import ServiceTimeFit
+from workers.check.at_load import row_dependence, served_alone
 from workers.graph import UnsafeGraphError, check_graph
 from workers.model import BadOutput, Model, ModelError
 from workers.pipeline import Pipeline, PipelineError, load_pipeline
@@ -62,13 +63,22 @@ def load_models(root: Path, threads: int) -> list[LoadedModel]:
     return [_load(folder, threads) for folder in folders]
 
 
-def _load(folder: VersionFolder, threads: int) -> LoadedModel:
+def open_model(folder: VersionFolder, threads: int) -> Model:
+    """Load one model version, without running it.
+
+    Raises:
+        LoadError: its files cannot be used.
+    """
     try:
-        model = _model(folder, threads)
+        return _model(folder, threads)
     except DeclarationError as error:
         raise LoadError(f"{folder.path}: {CONTRACT_FILE}: {error}") from error
     except (RepositoryError, UnsafeGraphError, SessionError, PipelineError) as error:
         raise LoadError(f"{folder.path}: {error}") from error
+
+
+def _load(folder: VersionFolder, threads: int) -> LoadedModel:
+    model = open_model(folder, threads)
     fit, bounds, has_answered = ServiceTimeFit(), _bounds(model), True
     try:
         warm_up(model, fit, bounds)
@@ -79,7 +89,22 @@ def _load(folder: VersionFolder, threads: int) -> LoadedModel:
         reason = f"{error}: {error.__cause__}"[:200]
         log.warning("profile_failed", model=folder.key, reason=reason)
         has_answered = False
+    if has_answered and _must_run_alone(model, folder):
+        model.contract = served_alone(model.contract)
+        bounds = _bounds(model)
     return LoadedModel(model, fit, bounds, has_answered)
+
+
+def _must_run_alone(model: Model, folder: VersionFolder) -> bool:
+    """Return whether rows may not share a batch; raise LoadError if that is not to be served."""
+    found = row_dependence(model)
+    if found is None:
+        return False
+    policy = model.contract.serving.on_row_dependence
+    if policy == "allow" or (policy == "serve-alone" and found.can_serve_alone):
+        log.warning("rows_depend", model=folder.key, policy=policy, reason=found.text)
+        return policy == "serve-alone"
+    raise LoadError(f"{folder.path}: {found.text}; `batchbridge check {folder.path}` shows more")
 
 
 def _bounds(model: Model) -> BatchBounds:

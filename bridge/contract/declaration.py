@@ -13,6 +13,7 @@ from bridge.contract.datatype import DATATYPES
 from bridge.contract.model import (
     TIMEOUTS_PER_TARGET,
     Category,
+    OnRowDependence,
     Serving,
     TensorSpec,
     ValueRules,
@@ -57,6 +58,7 @@ class _Serving(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     latency_target_ms: float = DEFAULT_LATENCY_TARGET_MS
     timeout_ms: float | None = None
     max_batch_rows: int | None = None
+    on_row_dependence: OnRowDependence = "refuse"
 
 
 class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -95,6 +97,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             latency_target_s=target_ms / 1000,
             timeout_s=timeout_ms / 1000,
             max_batch_rows=section.max_batch_rows,
+            on_row_dependence=section.on_row_dependence,
         )
 
     def caller_inputs(

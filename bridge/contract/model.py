@@ -11,6 +11,7 @@ from bridge.contract.datatype import DATATYPES, Datatype
 
 Nulls = Literal["unset", "refuse", "allow"]
 Category = int | str
+OnRowDependence = Literal["refuse", "serve-alone", "allow"]
 
 LATENCY_TARGET_S_DEFAULT = 0.1
 TIMEOUTS_PER_TARGET = 10
@@ -56,11 +57,17 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model version promises: latency target (p99), hard timeout, cap on a batch's rows."""
+    """What a model version promises: latency target (p99), hard timeout, cap on a batch's rows.
+
+    `on_row_dependence`: what a worker does with a model whose answer to a row depends on the other
+    rows of its batch: refuse to serve it, serve each row in a batch of its own, or, where answers
+    are meant to depend, serve it like any other.
+    """
 
     latency_target_s: float = LATENCY_TARGET_S_DEFAULT
     timeout_s: float = LATENCY_TARGET_S_DEFAULT * TIMEOUTS_PER_TARGET
     max_batch_rows: int | None = None
+    on_row_dependence: OnRowDependence = "refuse"
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True):

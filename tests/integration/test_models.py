@@ -74,6 +74,8 @@ def postprocess(outputs, inputs):
             * np.ones(len(outputs["y"]), np.int64)}
 """
 CELSIUS_CONTRACT = """
+[serving]
+on_row_dependence = "allow"
 [inputs.kelvin]
 datatype = "FP64"
 shape = [-1, 1]

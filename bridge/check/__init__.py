@@ -1,0 +1,1 @@
+"""The command line of `batchbridge check`, and what it reads beside the model."""
