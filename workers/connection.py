@@ -89,6 +89,7 @@ class Connector:
             client.close()
 
     def _try_connect(self) -> Redis | None:
+        client: Redis | None = None
         try:
             # Its only connection is made here; the greeting says whether the server answers.
             client = Redis.from_url(
@@ -101,6 +102,8 @@ class Connector:
             )
             client.ping()
         except (RedisError, OSError):
+            if client is not None:
+                client.close()
             self._delay_s = min(RECONNECT_S_MAX, max(RECONNECT_S_FIRST, self._delay_s * 2))
             return None
         self._delay_s = 0.0

@@ -43,9 +43,9 @@ class RequestTally:
         """Count a request that was admitted and not answered."""
         self._outcomes[self.metrics.model_label(model), code] += 1
 
-    def refused(self, reason: str, requests: int = 1) -> None:
-        """Count requests that were refused at the door."""
-        self._refused[reason] += requests
+    def refused(self, reason: str) -> None:
+        """Count a request that was refused at the door."""
+        self._refused[reason] += 1
 
     def ran(self, model: str, rows: int, run_s: float) -> None:
         """Count a run of a worker."""

@@ -178,7 +178,6 @@ def _has_results(output: Path) -> Callable[[], Awaitable[bool]]:
     progress = output.with_name(f"{output.name}.progress")
 
     async def has_results() -> bool:
-        await asyncio.sleep(0)
         return progress.exists() and progress.stat().st_size > 2_000
 
     return has_results

@@ -22,6 +22,9 @@ class StreamOwner(Protocol):
     def answer(self, request: StreamRequest, answer: bytes) -> None:
         """Answer a request with these bytes."""
 
+    def fail_unless_answered(self, request: StreamRequest) -> None:
+        """Answer that something unexpected was raised, unless there is an answer."""
+
     def refuse(self, request: StreamRequest, error: Problem) -> None:
         """Answer a request with why it did not begin."""
 
@@ -74,6 +77,14 @@ class StreamAnswers:
 
     def on_returned(self, returned: Sequence[Returned], results: Results) -> None:
         """Answer these requests."""
+        try:
+            self._answer(returned, results)
+        except Exception:
+            # It is called among the landings of other requests: nothing may be raised here.
+            for one in returned:
+                self._stream.fail_unless_answered(cast(StreamRequest, one.flight.caller))
+
+    def _answer(self, returned: Sequence[Returned], results: Results) -> None:
         written = results.written(self._plain)
         if written is None:
             for one in returned:

@@ -147,6 +147,11 @@ class Stream:
             self._in_flight_bytes -= request.size
             self._put(answer)
 
+    def fail_unless_answered(self, request: StreamRequest) -> None:
+        """Answer that something unexpected was raised, unless there is an answer."""
+        if self._in_flight.get(request.name) is request:
+            self.answer(request, self._failed(request.name, refused=False))
+
     def refuse(self, request: StreamRequest, error: InvalidInput | Problem) -> None:
         """Answer a request that has been entered with why it did not begin."""
         self._leave(request)
