@@ -140,6 +140,6 @@ class Plan:
         They spend `refusal_s` on each request that they refuse.
         """
         costs = self.costs
-        cpu_s = self.formation.gateways * GATEWAY_SHARE_MAX
+        cpu_s = self.formation.gateways * (GATEWAY_SHARE_MAX - costs.gateway.turns)
         spare_s = cpu_s - 2 * self.question.rate_per_s * costs.refusal_s
-        return spare_s / (costs.gateway_s - costs.refusal_s)
+        return spare_s / (costs.gateway.request_s - costs.refusal_s)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bridge.plan.request_costs import RequestCosts
+from bridge.plan.request_costs import ProcessCosts, RequestCosts
 
 PROC = Path("/proc")
 
@@ -38,18 +38,23 @@ class Spent:
     generator_s: float
 
     def costs(self, run_s: float, assumed: RequestCosts) -> RequestCosts:
-        """Return the costs of one request, `run_s` being its share of a run.
+        """Return the costs of one request at this rate, `run_s` being its share of a run.
 
-        A refusal costs what is `assumed`: hardly any request was refused.
+        One rate cannot tell turns from requests: all is counted as the requests'. A refusal costs
+        what is `assumed`: hardly any request was refused.
         """
         return replace(
             assumed,
-            gateway_s=self.cpu.gateway_s / self.requests,
-            queue_s=self.cpu.queue_s / self.requests,
-            worker_s=max(0.0, self.cpu.worker_s / self.requests - run_s),
-            generator_s=self.generator_s,
+            gateway=_all_requests(self.cpu.gateway_s / self.requests),
+            queue=_all_requests(self.cpu.queue_s / self.requests),
+            worker=_all_requests(max(0.0, self.cpu.worker_s / self.requests - run_s)),
+            generator=_all_requests(self.generator_s),
             source=f"here at {self.rate_per_s:,.0f}/s",
         )
+
+
+def _all_requests(request_s: float) -> ProcessCosts:
+    return ProcessCosts(request_s=request_s, turns=0.0)
 
 
 def cpu_time(server: int) -> CpuTime | None:

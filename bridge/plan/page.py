@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bridge.plan.answer import Impossible, Plan
-from bridge.plan.request_costs import GATEWAY_SHARE_MAX
+from bridge.plan.request_costs import GATEWAY_SHARE_MAX, ProcessCosts
 from bridge.plan.trials import Load
 
 LABEL_WIDTH = 28
@@ -172,11 +172,15 @@ def _autoscaling(plan: Plan) -> Iterable[str]:
 
 def _costs(plan: Plan) -> Iterable[str]:
     costs = plan.costs
+
+    def said(process: ProcessCosts) -> str:
+        return f"{process.turns:.2f} of a core + {process.request_s * 1e6:.1f} µs"
+
     yield (
-        f"CPU per request taken: gateway {_us(costs.gateway_s)} (a refusal "
-        f"{_us(costs.refusal_s)}), queue {_us(costs.queue_s)}, worker outside the run "
-        f"{_us(costs.worker_s)};"
+        "CPU of a busy process, and of each request: "
+        f"gateway {said(costs.gateway)} (a refusal {costs.refusal_s * 1e6:.0f} µs),"
     )
+    yield f"queue {said(costs.queue)}, worker outside the run {said(costs.worker)};"
     yield (
         f"measured {costs.source}; see docs/capacity-planning.md. "
         f"A gateway is taken as full at {GATEWAY_SHARE_MAX:.0%} of a core."
@@ -195,7 +199,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:,.3g} ms" if seconds < 1 else f"{seconds:,.3g} s"
-
-
-def _us(seconds: float) -> str:
-    return f"{seconds * 1e6:.0f} µs"

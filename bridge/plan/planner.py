@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from bridge.plan.answer import (
     Autoscaling,
@@ -15,7 +16,12 @@ from bridge.plan.answer import (
     Tighter,
 )
 from bridge.plan.question import MeasuredModel, Question
-from bridge.plan.request_costs import GATEWAY_SHARE_MAX, MACHINE_SHARE_MAX, RequestCosts
+from bridge.plan.request_costs import (
+    GATEWAY_SHARE_MAX,
+    MACHINE_SHARE_MAX,
+    ProcessCosts,
+    RequestCosts,
+)
 from bridge.plan.trials import REQUESTS, SIMULATED_WORKERS_MAX, WANTED_SHARE, Load, Trials
 from bridge.scheduling.batch_size import (
     BATCH_ROWS_CEILING,
@@ -31,6 +37,9 @@ TARGET_SHARES = (1.0, 0.75, 0.5, 0.25)
 AUTOSCALED_SHARE = 0.75
 HOUR_S = 3600
 BURSTY_CV = 2.0
+# The machine's limit is looked for below this rate, to within a millionth of it.
+RATE_PER_S_MAX = 1e7
+HALVINGS = 40
 
 
 def make_plan(
@@ -95,20 +104,27 @@ class Planner:
             autoscaling=self._autoscaling(per_worker, batch),
         )
 
-    def formation(self, workers: int, gateways: int, guest_s: float = 0.0) -> Formation:
-        """Return what so many workers and gateways hold.
-
-        `guest_s`: CPU seconds that a stranger on the same machine spends on each request.
-        """
+    def formation(
+        self, workers: int, gateways: int, guest: ProcessCosts | None = None
+    ) -> Formation:
+        """Return what so many workers and gateways hold; a `guest` process shares the machine."""
         question, costs = self._question, self._costs
-        request_s = costs.beside_run_s + self._run_cpu_s(question.target_s)
+        run_s = self._run_cpu_s(question.target_s)
+
+        def cores(rate: float) -> float:
+            system = costs.cores(rate, gateways=gateways, workers=workers) + rate * run_s
+            return system if guest is None else system + guest.cores(rate)
+
         return Formation(
             workers=workers,
             gateways=gateways,
             workers_per_s=self._trials.capacity_per_s(workers, question.target_s, question.cv),
-            gateways_per_s=gateways * GATEWAY_SHARE_MAX / costs.gateway_s,
-            cores_per_s=question.cores * MACHINE_SHARE_MAX / (request_s + guest_s),
-            cores=question.rate_per_s * request_s,
+            gateways_per_s=_rate_at(
+                gateways * GATEWAY_SHARE_MAX, lambda rate: costs.gateway.cores(rate, gateways)
+            ),
+            cores_per_s=_rate_at(question.cores * MACHINE_SHARE_MAX, cores),
+            cores=costs.cores(question.rate_per_s, gateways=gateways, workers=workers)
+            + question.rate_per_s * run_s,
         )
 
     def offer(self, rate: float, workers: int) -> Load:
@@ -145,7 +161,8 @@ class Planner:
         return max(fewest, alone)
 
     def _gateways(self, rate: float) -> int:
-        return max(1, math.ceil(rate * self._costs.gateway_s / GATEWAY_SHARE_MAX))
+        costs = self._costs.gateway
+        return max(1, math.ceil(rate * costs.request_s / (GATEWAY_SHARE_MAX - costs.turns)))
 
     def _tighter(self, share: float, per_worker: PerWorker, workers: int) -> Tighter:
         question = self._question
@@ -167,10 +184,14 @@ class Planner:
         service, question = self._model.service, self._question
         rows = min(BATCH_ROWS_CEILING, self._model.rows_cap or BATCH_ROWS_CEILING)
         row_s = service.typical_s(rows) / rows
-        cpu_s = row_s * question.threads + self._costs.beside_run_s
+
+        def cores(rate: float) -> float:
+            beside = self._costs.cores(rate, gateways=1, workers=1)
+            return beside + rate * row_s * question.threads
+
         return Ceiling(
             worker_rows_per_s=1 / row_s,
-            machine_per_s=question.cores / cpu_s,
+            machine_per_s=_rate_at(question.cores, cores),
             p99_s=service.batch_s(1) + OVERHEAD_S,
         )
 
@@ -211,3 +232,12 @@ class Planner:
 
     def _batch_rows(self, target_s: float) -> int:
         return batch_rows(self._model.service, target_s, OVERHEAD_S, self._model.rows_cap)
+
+
+def _rate_at(cores: float, cores_at: Callable[[float], float]) -> float:
+    """Return the rate at which so many `cores` are busy, `cores_at` rising with the rate."""
+    low, high = 0.0, RATE_PER_S_MAX
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cores_at(middle) < cores else (low, middle)
+    return low

@@ -1,4 +1,4 @@
-"""What a request costs beside its share of a run: CPU time of gateways, queue and workers."""
+"""What requests cost beside their share of a run: CPU time of gateways, queue and workers."""
 
 from __future__ import annotations
 
@@ -7,31 +7,52 @@ from dataclasses import dataclass
 # All figures of this file are of this day and machine; whoever measures anew changes all of them.
 MEASURED = "2026-11-24, two cores of an AMD EPYC virtual machine, Python 3.11"
 
+# From this rate on a process finds work whenever it looks.
+BUSY_FROM_PER_S = 2_500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessCosts:
+    """CPU time of one process at λ requests a second: `request_s` λ + `turns` of a core.
+
+    What a turn of its loop costs (system calls, a frame, a wake-up) is shared by the requests
+    that are in it, and a process that always finds work turns at its own pace, whatever the load:
+    so `turns` is constant from `BUSY_FROM_PER_S` on, and in proportion to λ below.
+    """
+
+    request_s: float
+    turns: float
+
+    def cores(self, rate: float, processes: int = 1) -> float:
+        """Return the cores that so many processes keep busy at `rate` requests a second."""
+        return self.request_s * rate + self.turns * min(processes, rate / BUSY_FROM_PER_S)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCosts:
-    """CPU seconds per single-row JSON request, by process; the defaults are `MEASURED`.
+    """The processes' costs for single-row JSON requests of some 30 numbers; `MEASURED`.
 
-    CPU time of each process over the requests of a Poisson stream of 24,000/s to one gateway and
-    one worker, `breast_cancer`, both cores busy; refusals at 46,000/s of the bulk model. These are
-    the costs at capacity. At lower rates a request costs more, for fewer share a turn of the event
-    loop, a frame and a run (gateway: 59 us at 12,000/s, 120 at 4,400, 180 at 2,200). `worker_s` is
-    what a worker spends on a request outside `session.run`; `generator_s` is the load tester's own
-    part, which counts only when it shares the machine. `source` says when and where they were
-    measured.
+    Fitted to the CPU times of 15 runs at the capacity of three models on two busy cores, 2,900 to
+    7,600 requests/s, and of one at 24,000/s (`turns` within 0.04 for gateway, queue and load
+    tester, within 0.15 for the worker). `worker` is what a worker spends outside `session.run`;
+    `generator` is the load tester's own part, which counts only when it shares the machine.
+    `refusal_s` is a gateway's CPU time for a request that it refuses.
     """
 
-    gateway_s: float = 36e-6
-    refusal_s: float = 22e-6
-    queue_s: float = 5e-6
-    worker_s: float = 25e-6
-    generator_s: float = 25e-6
+    gateway: ProcessCosts = ProcessCosts(request_s=18e-6, turns=0.44)
+    refusal_s: float = 12e-6
+    queue: ProcessCosts = ProcessCosts(request_s=0.4e-6, turns=0.11)
+    worker: ProcessCosts = ProcessCosts(request_s=7.5e-6, turns=0.38)
+    generator: ProcessCosts = ProcessCosts(request_s=19e-6, turns=0.15)
     source: str = MEASURED
 
-    @property
-    def beside_run_s(self) -> float:
-        """Return the CPU time of a request outside its run, in all processes of the system."""
-        return self.gateway_s + self.queue_s + self.worker_s
+    def cores(self, rate: float, *, gateways: int, workers: int) -> float:
+        """Return the cores that `rate` requests a second keep busy outside their runs."""
+        return (
+            self.gateway.cores(rate, gateways)
+            + self.queue.cores(rate)
+            + self.worker.cores(rate, workers)
+        )
 
 
 # Above this share of a core a gateway's own queue grows: its event-loop lag counts into the

@@ -146,7 +146,7 @@ class Trials:
         return SimulatedModel(
             key=self._model.key,
             fixed_s=service.fixed_s * service.typical,
-            per_row_s=service.per_row_s * service.typical + self._costs.worker_s,
+            per_row_s=service.per_row_s * service.typical + self._costs.worker.request_s,
             target_s=target_s,
             rows_cap=self._model.rows_cap,
             run_cv=min(RUN_CV_MAX, (1 / service.typical - 1) / DEVIATIONS_AT_P95),

@@ -100,8 +100,8 @@ class _Prediction:
     gateways: int
 
     def formation(self) -> Formation:
-        guest_s = self.costs.generator_s
-        return self._planner().formation(self.workers, self.gateways, guest_s=guest_s)
+        guest = self.costs.generator
+        return self._planner().formation(self.workers, self.gateways, guest=guest)
 
     def offer(self, rate: float) -> Load:
         return self._planner().offer(rate, self.workers)

@@ -28,9 +28,12 @@ def verification_text(found: Verification) -> str:
     ]
     if found.costs is not None:
         costs = found.costs
-        lines.append(
-            f"  CPU per request taken, {costs.source}: gateway {costs.gateway_s * 1e6:.0f} µs, "
-            f"queue {costs.queue_s * 1e6:.0f} µs, worker outside the run "
-            f"{costs.worker_s * 1e6:.0f} µs, load tester {costs.generator_s * 1e6:.0f} µs"
+        spent = (
+            ("gateway", costs.gateway),
+            ("queue", costs.queue),
+            ("worker outside the run", costs.worker),
+            ("load tester", costs.generator),
         )
+        said = ", ".join(f"{name} {process.request_s * 1e6:.0f} µs" for name, process in spent)
+        lines.append(f"  CPU per request taken, {costs.source}: {said}")
     return "\n".join(lines) + "\n"

@@ -21,15 +21,16 @@ SPENT = Spent(
 
 def test_a_cost_is_the_time_by_the_requests() -> None:
     costs = SPENT.costs(0.0, ASSUMED)
-    assert (costs.gateway_s, costs.queue_s, costs.worker_s) == pytest.approx((1e-4, 2e-5, 5e-4))
+    each = [costs.gateway.request_s, costs.queue.request_s, costs.worker.request_s]
+    assert each == pytest.approx([1e-4, 2e-5, 5e-4])
 
 
 def test_the_run_is_no_cost_beside_the_run() -> None:
-    assert SPENT.costs(4e-4, ASSUMED).worker_s == pytest.approx(1e-4)
+    assert SPENT.costs(4e-4, ASSUMED).worker.request_s == pytest.approx(1e-4)
 
 
 def test_a_worker_costs_no_less_than_nothing_beside_its_runs() -> None:
-    assert SPENT.costs(1.0, ASSUMED).worker_s == 0.0
+    assert SPENT.costs(1.0, ASSUMED).worker.request_s == 0.0
 
 
 def test_a_refusal_costs_what_was_assumed() -> None:

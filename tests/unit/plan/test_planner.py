@@ -7,11 +7,11 @@ import pytest
 from bridge.plan.answer import Impossible, Plan
 from bridge.plan.page import impossible_text, plan_text
 from bridge.plan.planner import make_plan
-from bridge.plan.request_costs import RequestCosts
+from bridge.plan.request_costs import ProcessCosts, RequestCosts
 from tests.unit.plan.models import REQUESTS, measured, question
 
 # Nothing but runs, so that what a worker holds can be told from S(b).
-RUNS_ALONE = RequestCosts(worker_s=0.0)
+RUNS_ALONE = RequestCosts(worker=ProcessCosts(request_s=0.0, turns=0.0))
 
 
 @cache
@@ -100,12 +100,13 @@ def test_a_quarter_of_the_target_that_cannot_be_kept_is_said() -> None:
 
 
 def test_gateways_follow_from_their_cpu_time() -> None:
-    plan = planned(RequestCosts(gateway_s=0.002))
+    plan = planned(RequestCosts(gateway=ProcessCosts(request_s=0.002, turns=0.0)))
     assert plan.formation.gateways == 3
 
 
 def test_the_slower_side_is_named() -> None:
-    assert planned(RequestCosts(gateway_s=0.0005)).formation.bound == "gateways"
+    slow = RequestCosts(gateway=ProcessCosts(request_s=0.0005, turns=0.0))
+    assert planned(slow).formation.bound == "gateways"
 
 
 def test_a_machine_with_too_few_cores_is_named() -> None:
