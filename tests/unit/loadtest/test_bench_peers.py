@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench_peers_figures import (
+from loadtest.bench_peers.figures import (
     AT_LEAST,
     AT_MOST,
     FIGURES,
@@ -22,15 +22,15 @@ from loadtest.bench_peers_figures import (
     refusal_share,
     values_of,
 )
-from loadtest.bench_peers_load import Measured
-from loadtest.bench_peers_requests import (
+from loadtest.bench_peers.load import Measured
+from loadtest.bench_peers.requests import (
     Asked,
     Scored,
     make_refusing_model,
     scored,
     single_rows,
 )
-from loadtest.bench_peers_servers import (
+from loadtest.bench_peers.servers import (
     BATCHBRIDGE,
     FASTAPI,
     MOSEC,

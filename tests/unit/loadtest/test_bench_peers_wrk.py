@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.bench_peers_wrk import WrkResult, parse
+from loadtest.bench_peers.wrk import WrkResult, parse
 
 SAID = """Running 2s test @ http://127.0.0.1:18191/predict
   1 threads and 64 connections

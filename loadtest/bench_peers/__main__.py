@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench_peers_figures import (
+from loadtest.bench_peers.figures import (
     FIGURES,
     Found,
     Round,
@@ -23,10 +23,10 @@ from loadtest.bench_peers_figures import (
     print_measured,
     values_of,
 )
-from loadtest.bench_peers_machine import header
-from loadtest.bench_peers_requests import make_models
-from loadtest.bench_peers_rounds import PARTS, Bench
-from loadtest.bench_peers_servers import running_servers
+from loadtest.bench_peers.machine import header
+from loadtest.bench_peers.requests import make_models
+from loadtest.bench_peers.rounds import PARTS, Bench
+from loadtest.bench_peers.servers import running_servers
 
 ROUNDS, SECONDS = 5, 5.0
 

@@ -10,8 +10,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtest import bench_peers_wrk as wrk
-from loadtest.bench_peers_servers import PEERS_PYTHON
+from loadtest.bench_peers import wrk
+from loadtest.bench_peers.servers import PEERS_PYTHON
 from loadtest.bench_server import machine
 
 _PEERS = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from loadtest.bare_loop import BareLoop
-from loadtest.bench_peers_servers import BATCHBRIDGE, FASTAPI, MODEL, MOSEC, RAW, ROOT, UNBATCHED
+from loadtest.bench_peers.servers import BATCHBRIDGE, FASTAPI, MODEL, MOSEC, RAW, ROOT, UNBATCHED
 from loadtest.bulk_model import bulk_model
 
 BULK = "bulk"

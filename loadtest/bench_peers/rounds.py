@@ -11,9 +11,9 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
-from loadtest import bench_peers_wrk as wrk
 from loadtest.bare_loop import BareLoop, open_bare_loop
-from loadtest.bench_peers_figures import (
+from loadtest.bench_peers import wrk
+from loadtest.bench_peers.figures import (
     BARE,
     BINARY,
     ONE,
@@ -21,11 +21,12 @@ from loadtest.bench_peers_figures import (
     REFUSED,
     ROWS,
     ROWS_BULK,
+    STREAMED,
     THROUGHPUT,
     Found,
     Round,
 )
-from loadtest.bench_peers_load import (
+from loadtest.bench_peers.load import (
     TIMEOUT_S,
     Load,
     Measured,
@@ -35,7 +36,7 @@ from loadtest.bench_peers_load import (
     closed_wrk,
     offered,
 )
-from loadtest.bench_peers_requests import (
+from loadtest.bench_peers.requests import (
     BULK,
     BULK_ROWS,
     Asked,
@@ -45,7 +46,7 @@ from loadtest.bench_peers_requests import (
     single_rows,
     v2_binary,
 )
-from loadtest.bench_peers_servers import (
+from loadtest.bench_peers.servers import (
     BATCHBRIDGE,
     FASTAPI,
     MODEL,
@@ -55,6 +56,7 @@ from loadtest.bench_peers_servers import (
     Server,
     running_batchbridge,
 )
+from loadtest.bench_peers.stream import streamed
 from loadtest.errors import ECHO_CHARS_MAX
 from loadtest.traffic import OK
 
@@ -168,6 +170,17 @@ class Bench:
         load = self._batchbridge(v2_binary(MODEL, self.loop, self.row, 1), max(THROUGHPUT))
         return {BINARY: self._run({BATCHBRIDGE: partial(closed, load, self.seconds)}, number)}
 
+    def streamed(self, number: int, _: Round) -> Round:
+        """Single rows over WebSockets, with many and with few requests in a message."""
+        server, name = self.servers[BATCHBRIDGE], self.loop.input_name
+        return {
+            part: self._run(
+                {BATCHBRIDGE: partial(streamed, server, name, self.row, count, self.seconds)},
+                number,
+            )
+            for count, part in STREAMED.items()
+        }
+
     def refused(self, number: int, _: Round) -> Round:
         """The same requests to a server whose model's target nobody can keep, and to the other."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -235,7 +248,6 @@ class Bench:
         print(f"\nCores used by each server while another one was asked: {cores}")
 
 
-# Streamed requests belong here when there is an endpoint for them: a part that finds `STREAMED`.
 PARTS: dict[str, Callable[[Bench, int, Round], Round]] = {
     "256": lambda bench, number, found: bench.throughput(256, number, found),
     "64": lambda bench, number, found: bench.throughput(64, number, found),
@@ -243,5 +255,6 @@ PARTS: dict[str, Callable[[Bench, int, Round], Round]] = {
     "open": Bench.open_loop,
     "rows": Bench.rows,
     "binary": Bench.binary,
+    "streamed": Bench.streamed,
     "refused": Bench.refused,
 }

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from loadtest import bench_peers_wrk as wrk
 from loadtest.arrivals import Poisson, draw
 from loadtest.bare_loop import BareLoop
-from loadtest.bench_peers_requests import Asked
-from loadtest.bench_peers_servers import Server
+from loadtest.bench_peers import wrk
+from loadtest.bench_peers.requests import Asked
+from loadtest.bench_peers.servers import Server
 from loadtest.runner import ClosedPlan, run_closed, run_open
 from loadtest.summary import latency_ms, nearest_rank
 from loadtest.traffic import Floats, Recording, Traffic
@@ -93,7 +93,7 @@ def closed_wrk(load: Load, seconds: float) -> Measured:
             cpu, {},
         )  # fmt: skip
 
-    return _watched(load.server, run)
+    return watched(load.server, run)
 
 
 def closed_ours(load: Load, seconds: float) -> Measured:
@@ -103,7 +103,7 @@ def closed_ours(load: Load, seconds: float) -> Measured:
         plan = ClosedPlan(load.connections, seconds)
         return _measured("ours, closed", run_closed(_traffic(load, 1), plan, 1), seconds)
 
-    return _watched(load.server, run)
+    return watched(load.server, run)
 
 
 def offered(load: Load, rate: float, seconds: float, seed: int) -> Measured:
@@ -114,7 +114,7 @@ def offered(load: Load, rate: float, seconds: float, seed: int) -> Measured:
         recording = run_open(_traffic(load, len(times)), times, 1)
         return _measured("ours, open", recording, seconds, rate)
 
-    return _watched(load.server, run)
+    return watched(load.server, run)
 
 
 def bare(loop: BareLoop, rows: int, seconds: float) -> Measured:
@@ -122,11 +122,12 @@ def bare(loop: BareLoop, rows: int, seconds: float) -> Measured:
     times_s = np.array(loop.run_times_s(rows, seconds))
     return Measured(
         "session.run", float(times_s.sum()), len(times_s), 0,
-        _percentile(times_s, 50) * 1e3, _percentile(times_s, 99) * 1e3, {}, {},
+        percentile(times_s, 50) * 1e3, percentile(times_s, 99) * 1e3, {}, {},
     )  # fmt: skip
 
 
-def _watched(server: Server, run: Callable[[], Measured]) -> Measured:
+def watched(server: Server, run: Callable[[], Measured]) -> Measured:
+    """Return what `run` finds, with what it cost the server's processes."""
     commands, cpu_s = server.commands(), server.cpu_s()
     found = run()
     return replace(
@@ -151,8 +152,8 @@ def _measured(
     took_s = max(seconds, float(np.nanmax(recording.done_s, initial=0.0)))
     return Measured(
         tester, took_s, answered, len(recording.status) - answered,
-        _percentile(latency, 50), _percentile(latency, 99), {GENERATOR: recording.cpu_s}, {},
-        offered_per_s=rate, lag_p99_ms=None if rate is None else _percentile(lag, 99),
+        percentile(latency, 50), percentile(latency, 99), {GENERATOR: recording.cpu_s}, {},
+        offered_per_s=rate, lag_p99_ms=None if rate is None else percentile(lag, 99),
     )  # fmt: skip
 
 
@@ -167,7 +168,8 @@ def _traffic(load: Load, count: int) -> Traffic:
     )
 
 
-def _percentile(values: Floats, percent: float) -> float:
+def percentile(values: Floats, percent: float) -> float:
+    """Return a nearest-rank percentile, NaN of nothing."""
     if not len(values):
         return float("nan")
     return float(np.sort(values)[nearest_rank(percent, len(values)) - 1])

@@ -20,7 +20,7 @@ from typing import IO
 
 from loadtest.bench_server import PORT, running_server
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MODEL = "breast_cancer"
 MOSEC, UNBATCHED = "mosec", "mosec without batching"

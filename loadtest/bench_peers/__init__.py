@@ -1,0 +1,1 @@
+"""Batchbridge beside other servers: `make bench-peers`."""
