@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 KSERVE_VENV := .venv-kserve
 PEERS_VENV := .venv-peers
 UV_VERSION := 0.13.9
+# Most tests wait for processes that they have started, so two files run at a time.
+ALL_TESTS := -q -n 2 --dist loadfile
 
 # Packages come from the lock files, so pip has nothing to decide; its progress is noise.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
@@ -90,7 +92,7 @@ serve: install ## serve models/ on 127.0.0.1:8080; more options in ARGS="--port 
 
 .PHONY: test
 test: install-dev ## run all tests; choose some with ARGS="tests/unit -k deadline"
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest $(or $(ARGS),$(ALL_TESTS))
 
 .PHONY: test-faults
 test-faults: install-dev ## a job under 200 kills at named points; SCORE_KILLS and SCORE_SEED change that
