@@ -8,23 +8,30 @@ any other failure.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from bridge.cli_options import build_parser
+from bridge.contract.repository import GOLDEN_FILE, VersionFolder
 from bridge.cores import gateways_for, usable_cores
 from bridge.logs import configure_logs
 from bridge.queue_check import UnsafeQueueError, check_queue, without_password
 from bridge.readiness import notify_ready, ready_fd
 
 if TYPE_CHECKING:
+    from bridge.gateway.jobs.settings import JobSettings
     from bridge.plan.question import MeasuredModel
+    from workers.check.command import CheckOptions
+    from workers.check.report import Part
+    from workers.model import Model
 
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 EXIT_CONFIGURATION = 2
@@ -35,10 +42,16 @@ PROFILES = 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    if words[:1] == ["loadtest"]:
-        return _loadtest(words[1:])
-    if words[:1] == ["check"]:
-        return _check(words[1:])
+    with_options_of_their_own = {
+        "loadtest": _loadtest,
+        "check": _check,
+        "record": _record,
+        "jobs": _jobs,
+        "describe": _describe,
+        "synthesize": _synthesize,
+    }
+    if words and words[0] in with_options_of_their_own:
+        return with_options_of_their_own[words[0]](words[1:])
     options = build_parser(os.environ).parse_args(words)
     configure_logs(options.command)
     # Until a command has put its own in place: there is nothing to drain yet.
@@ -48,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "serve": _serve,
         "gateway": _gateway,
         "worker": _worker,
+        "job-runner": _job_runner,
         "plan": _plan,
         "score": _score,
     }
@@ -55,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from bridge.job_store.options import JobOptions
     from bridge.serve import ServeSettings, serve
     from bridge.serve import SettingsError as ServeError
 
@@ -70,6 +85,10 @@ def _serve(options: argparse.Namespace) -> int:
             batch_floor=options.batch_floor,
             redis_url=options.redis,
             allow_open_redis=options.allow_open_redis,
+            jobs=JobOptions.of(options),
+            jobs_at_once=options.jobs_at_once,
+            job_spool=options.job_spool,
+            queue_folder=Path(options.queue_folder) if options.queue_folder else None,
         )
     except ServeError as error:
         return _refused(error)
@@ -82,10 +101,13 @@ def _gateway(options: argparse.Namespace) -> int:
     # Imported only now: prometheus_client chooses its mode when it is imported.
     import uvloop
 
+    from bridge.gateway.jobs.settings import JobSettingsError
     from bridge.gateway.process import run_gateway
     from bridge.gateway.settings import GatewaySettings, SettingsError
+    from bridge.gateway.webhooks.settings import WebhookSettingsError
 
     try:
+        jobs = _job_settings(options)
         settings = GatewaySettings(
             host=options.host,
             port=options.port,
@@ -93,8 +115,9 @@ def _gateway(options: argparse.Namespace) -> int:
             is_port_shared=options.share_port,
             metrics_dir=os.environ.get(METRICS_DIR_VARIABLE),
             has_express_lane=not options.no_express,
+            jobs=jobs,
         )
-    except SettingsError as error:
+    except (SettingsError, JobSettingsError, WebhookSettingsError) as error:
         return _refused(error)
     descriptor = ready_fd(os.environ)
 
@@ -107,6 +130,41 @@ def _gateway(options: argparse.Namespace) -> int:
     except OSError as error:
         return _refused(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}")
     return 0
+
+
+def _job_settings(options: argparse.Namespace) -> JobSettings | None:
+    """What HTTP jobs may have; None where there are none, or the queue cannot keep them."""
+    from bridge.gateway.jobs.settings import JobSettings, JobSettingsError
+    from bridge.gateway.webhooks.settings import SECRET_VARIABLE, WebhookSettings
+    from bridge.job_store.bounds import STORAGE_AUTO, StoreBounds, storage_bytes
+    from bridge.job_store.errors import JobStoreError
+    from bridge.job_store.store import JobStore
+
+    try:
+        stored_bytes_max = storage_bytes(options.job_storage_mb)
+    except ValueError as error:
+        raise JobSettingsError(str(error)) from error
+    if not stored_bytes_max:
+        return None
+    settings = JobSettings(
+        bounds=StoreBounds(
+            stored_bytes_max=stored_bytes_max, jobs_per_tenant_max=options.jobs_per_tenant
+        ),
+        files=Path(options.job_files) if options.job_files else None,
+        kept_hours=options.job_kept_hours,
+        webhooks=WebhookSettings.parsed(options.webhook_hosts, os.environ.get(SECRET_VARIABLE, "")),
+    )
+    store = JobStore(options.redis)
+    try:
+        store.check_durable()
+    except JobStoreError as error:
+        if options.job_storage_mb != STORAGE_AUTO:
+            raise JobSettingsError(f"job-storage-mb: {error}") from error
+        structlog.get_logger(__name__).info("jobs_off", reason=str(error))
+        return None
+    finally:
+        store.close()
+    return settings
 
 
 def _worker(options: argparse.Namespace) -> int:
@@ -129,11 +187,50 @@ def _worker(options: argparse.Namespace) -> int:
             threads=options.threads or usable_cores(),
             batch_fill=options.batch_fill,
             batch_floor=options.batch_floor,
+            jobs_only=options.jobs_only,
         )
         run_worker(settings, on_ready)
     except (SettingsError, LoadError) as error:
         return _refused(error)
     except WorkerFailedError:
+        return 1
+    return 0
+
+
+def _job_runner(options: argparse.Namespace) -> int:
+    if not _queue_is_fit(options):
+        return EXIT_CONFIGURATION
+    from bridge.job_store.bounds import StoreBounds, storage_bytes
+    from bridge.jobs.runner_process import (
+        RunnerFailedError,
+        RunnerOptions,
+        RunnerSettingsError,
+        run_job_runner,
+    )
+
+    descriptor = ready_fd(os.environ)
+
+    def on_ready() -> None:
+        structlog.get_logger(__name__).info("ready")
+        notify_ready(descriptor)
+
+    try:
+        stored_bytes_max = storage_bytes(options.job_storage_mb)
+    except ValueError as error:
+        return _refused(error)
+    try:
+        runner = RunnerOptions(
+            redis_url=options.redis,
+            bounds=StoreBounds(stored_bytes_max=stored_bytes_max),
+            files=Path(options.job_files) if options.job_files else None,
+            spool=Path(options.job_spool) if options.job_spool else None,
+            jobs_at_once=options.jobs_at_once,
+            lease_s=options.job_lease_s,
+        )
+        run_job_runner(runner, on_ready)
+    except RunnerSettingsError as error:
+        return _refused(error)
+    except RunnerFailedError:
         return 1
     return 0
 
@@ -216,15 +313,56 @@ def _check(words: Sequence[str]) -> int:
     from workers.check.command import ReadRows, run_check
 
     options = parsed_options(words)
+    configure_logs("check")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     read_rows: ReadRows | None = None
     if options.data:  # without a file pyarrow is not needed, and takes long to load
         from bridge.check.reference_rows import reference_rows
 
         read_rows = reference_rows
     try:
-        return run_check(options, read_rows)
+        return run_check(options, read_rows, partial(_further_parts, options))
     except JobError as error:
         return _refused(f"data: {error}")
+
+
+def _further_parts(
+    options: CheckOptions, folder: VersionFolder, model: Model, is_served: bool
+) -> tuple[Part, ...]:
+    """What more `check` reports of a version; without such files nothing is loaded for it."""
+    has_golden = (folder.path / GOLDEN_FILE).exists()
+    if model.contract.decision is None and not has_golden and not options.data:
+        return ()
+    from bridge.check.further_parts import further_parts
+
+    return further_parts(folder, model, options, os.environ, is_served=is_served)
+
+
+def _record(words: Sequence[str]) -> int:
+    from bridge.golden.options import parsed_options
+    from bridge.golden.record import run_record
+
+    return run_record(parsed_options(words))
+
+
+def _describe(words: Sequence[str]) -> int:
+    from bridge.describe.command import run_describe
+    from bridge.describe.options import parsed_options
+
+    return run_describe(parsed_options(words))
+
+
+def _synthesize(words: Sequence[str]) -> int:
+    from bridge.synthesize.command import run_synthesize
+    from bridge.synthesize.options import parsed_options
+
+    return run_synthesize(parsed_options(words))
+
+
+def _jobs(words: Sequence[str]) -> int:
+    from bridge.job_client.command import run_jobs
+
+    return run_jobs(words, os.environ)
 
 
 def _loadtest(words: Sequence[str]) -> int:

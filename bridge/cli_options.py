@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from bridge.job_store.bounds import STORAGE_AUTO
+
 ENV_PREFIX = "BATCHBRIDGE_"
 
 
@@ -26,12 +28,17 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     worker = add_command("worker", help="one worker: frames from the queue, models run")
     plan = add_command("plan", help="what a model needs to keep a latency target at a rate")
     score = add_command("score", help="a file of rows scored into another, in the batch lane")
+    job_runner = add_command("job-runner", help="runs the jobs that came over HTTP")
     add = _Adder(environment)
     _add_plan(add, plan)
     _add_score(add, score)
     # Known here for the list of commands only: its words go to the load tester as they are.
     commands.add_parser("loadtest", help="ask an HTTP model server an honest question")
     commands.add_parser("check", help="is a model safe to serve row by row?")
+    commands.add_parser("jobs", help="jobs of a running system: list, show, cancel, submit, ...")
+    commands.add_parser("record", help="golden rows beside a model, for check to replay")
+    commands.add_parser("describe", help="a contract to edit, from a model and reference data")
+    commands.add_parser("synthesize", help="rows like the reference data, and those it lacks")
     for command in (serve, worker):
         add(command, "models", Path("models"), "folder of <model>/<version>/model.onnx")
         add(command, "threads", 0, "ONNX Runtime's threads per worker; 0: from the cores")
@@ -39,6 +46,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         add(command, "batch-floor", 0.02, "share of the run time that the batch lane always gets")
     for command in (serve, gateway):
         add(command, "host", "127.0.0.1", "address to listen on")
+        _add_jobs(add, command)
+    add(serve, "queue-folder", "", "where the embedded queue keeps jobs when serve has ended")
     add(serve, "port", 8080, "port to listen on")
     add(gateway, "port", 8080, "port to listen on; 0: any free one")
     add(serve, "gateways", 0, "number of gateways on the port; 0: one for every four cores")
@@ -48,9 +57,22 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         add(command, "redis", "", "URL of the Redis or Valkey >= 7.0 (required)")
     for command in (serve, gateway, worker):
         add.flag(command, "allow-open-redis", "accept a TCP server without a password")
+    add.flag(worker, "jobs-only", "nobody asks online: no latency target bounds the batches")
+    _add_job_runner(add, serve, job_runner)
     add.flag(gateway, "share-port", "let other gateways listen on the same port (SO_REUSEPORT)")
     add.flag(gateway, "no-express", "answer plain inference requests like all others: slower")
     return parser
+
+
+def _add_jobs(add: _Adder, command: argparse.ArgumentParser) -> None:
+    add(
+        command, "job-storage-mb", STORAGE_AUTO,
+        "MiB that HTTP jobs may occupy in the queue; 0: no jobs; auto: 256 where it is durable",
+    )  # fmt: skip
+    add(command, "job-files", "", "folder whose files jobs may name; none: uploads only")
+    add(command, "job-kept-hours", 24.0, "how long a job is kept after its end")
+    add(command, "jobs-per-tenant", 64, "how many jobs a tenant may have that have not ended")
+    add(command, "webhook-hosts", "", "hosts that may hear of a job's end: a.example,b.example")
 
 
 def _add_plan(add: _Adder, plan: argparse.ArgumentParser) -> None:
@@ -94,6 +116,20 @@ def _add_score(add: _Adder, score: argparse.ArgumentParser) -> None:
     )
     add(score, "chunk-rows", 1024, "rows that travel together")
     add.flag(score, "restart", "begin anew whatever was done before")
+
+
+def _add_job_runner(
+    add: _Adder, serve: argparse.ArgumentParser, job_runner: argparse.ArgumentParser
+) -> None:
+    """What runs jobs; where jobs are stored, and how much, is an option of theirs, too."""
+    add(job_runner, "redis", "", "URL of the Redis or Valkey >= 7.0 (required)")
+    add.flag(job_runner, "allow-open-redis", "accept a TCP server without a password")
+    add(job_runner, "job-storage-mb", STORAGE_AUTO, "MiB that HTTP jobs may occupy in the queue")
+    add(job_runner, "job-files", "", "folder whose files jobs may name; none: uploads only")
+    add(job_runner, "job-lease-s", 10.0, "a runner that is silent for so long has lost its jobs")
+    for command in (serve, job_runner):
+        add(command, "jobs-at-once", 8, "jobs that a runner works on at once; more take turns")
+        add(command, "job-spool", "", "folder for the files under way; none: the system's")
 
 
 class _Adder:

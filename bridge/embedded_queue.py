@@ -1,8 +1,8 @@
 """A queue server of our own, for one machine: Valkey on a Unix socket in a private directory.
 
 Invariants: it listens on no network port; only this user can reach the socket; it never evicts;
-without a data directory it writes nothing to disk; a new start uses the same socket path, so that
-clients reconnect by themselves.
+unless it is durable or has a data directory it writes nothing to disk; a new start uses the same
+socket path, so that clients reconnect by themselves.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class EmbeddedQueueSettings:
     """How the embedded queue runs.
 
     With `data_directory`, which is made if it is missing, every write is appended to a file there
-    (AOF, one sync a second) and read back at the next start; with None nothing is kept. Above
+    (AOF, one sync a second) and read back at the next start. With None nothing is kept over the end
+    of whoever started it; with `is_durable` it is kept over the server's own. Above
     `memory_bytes_max` writes are refused, nothing is evicted. `env` is the server's whole
     environment. `root` is where the private directory is made; None is the system's place for
     temporary files.
@@ -56,6 +57,7 @@ class EmbeddedQueueSettings:
 
     memory_bytes_max: int = MEMORY_BYTES_MAX_DEFAULT
     data_directory: Path | None = None
+    is_durable: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
 
@@ -165,7 +167,7 @@ async def _start(plan: QueuePlan) -> ChildProcess:
 
 
 def _child(settings: EmbeddedQueueSettings, server: QueueServer, directory: Path) -> ChildSpec:
-    is_empty = settings.data_directory is None
+    is_empty = not _keeps(settings)
     return ChildSpec(
         name="queue",
         argv=(str(server.path), *_options(settings, directory)),
@@ -190,12 +192,16 @@ def _options(settings: EmbeddedQueueSettings, directory: Path) -> list[str]:
         "logfile": "",  # its standard output, where it says that it is ready
         "dir": str((settings.data_directory or directory).resolve()),
         "save": "",
-        "appendonly": "no" if settings.data_directory is None else "yes",
+        "appendonly": "yes" if _keeps(settings) else "no",
         "appendfsync": "everysec",
         "maxmemory": str(settings.memory_bytes_max),
         "maxmemory-policy": "noeviction",
     }
     return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
+def _keeps(settings: EmbeddedQueueSettings) -> bool:
+    return settings.is_durable or settings.data_directory is not None
 
 
 def _short_root(root: Path | None) -> Path:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -17,6 +17,7 @@ from bridge.child_process import ChildSpec
 from bridge.contract.repository import RepositoryError, VersionFolder, scan
 from bridge.cores import usable_cores
 from bridge.embedded_queue import EmbeddedQueueSettings, embedded_queue_plan
+from bridge.job_store.options import JobOptions
 from bridge.queue_server import QueueUnavailable
 from bridge.supervisor import Supervisor
 
@@ -34,7 +35,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """What to serve and where; `redis_url` empty means an embedded queue."""
+    """What to serve and where; `redis_url` empty means an embedded queue.
+
+    `queue_folder`: where that keeps its data over the end of `serve`, None for nowhere.
+    """
 
     models: Path
     host: str
@@ -46,6 +50,10 @@ class ServeSettings:
     allow_open_redis: bool
     batch_fill: float = 1.0
     batch_floor: float = 0.02
+    jobs: JobOptions = field(default_factory=JobOptions)
+    queue_folder: Path | None = None
+    jobs_at_once: int = 8
+    job_spool: str = ""
 
     def __post_init__(self) -> None:
         """Check each setting.
@@ -92,7 +100,13 @@ def serve(settings: ServeSettings, environment: Mapping[str, str]) -> int:
         if not url:
             try:
                 queue = stack.enter_context(
-                    embedded_queue_plan(EmbeddedQueueSettings(env=environment))
+                    embedded_queue_plan(
+                        EmbeddedQueueSettings(
+                            env=environment,
+                            data_directory=settings.queue_folder,
+                            is_durable=settings.jobs.storage_mb != "0",
+                        )
+                    )
                 )
             except QueueUnavailable as error:
                 sys.stderr.write(f"batchbridge: {error}\n")
@@ -109,6 +123,7 @@ def serve(settings: ServeSettings, environment: Mapping[str, str]) -> int:
             "PROMETHEUS_MULTIPROC_DIR": metrics_dir,
         }
         children += _gateways(settings, shared) + _workers(settings, shared)
+        children += _job_runners(settings, shared)
         supervisor = Supervisor(
             children,
             log=structlog.get_logger(__name__),
@@ -119,6 +134,7 @@ def serve(settings: ServeSettings, environment: Mapping[str, str]) -> int:
 
 def _gateways(settings: ServeSettings, environment: Mapping[str, str]) -> list[ChildSpec]:
     words = ["gateway", "--host", settings.host, "--port", str(settings.port)]
+    words += settings.jobs.words()
     if settings.gateways > 1:
         words.append("--share-port")
     return [
@@ -135,6 +151,15 @@ def _workers(settings: ServeSettings, environment: Mapping[str, str]) -> list[Ch
         _child(f"worker-{number}", words, environment, _STOP_WORKERS)
         for number in range(settings.workers)
     ]
+
+
+def _job_runners(settings: ServeSettings, environment: Mapping[str, str]) -> list[ChildSpec]:
+    jobs = settings.jobs
+    if jobs.storage_mb == "0":
+        return []
+    words = ["job-runner", "--job-storage-mb", jobs.storage_mb, "--job-files", jobs.files]
+    words += ["--jobs-at-once", str(settings.jobs_at_once), "--job-spool", settings.job_spool]
+    return [_child("job-runner", words, environment, _STOP_GATEWAYS)]
 
 
 def _child(

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,12 +235,18 @@ def _let_in(found: list[Returned]) -> str:
 
 
 def _lane(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        f"{load:g}": found for load, found in zip(LANE_LOADS, lane(bench, LANE_LOADS), strict=True)
+    }
+
+
+def lane(bench: Bench, loads: Sequence[float]) -> list[dict[str, Any]]:
     """A saturating batch lane beside online callers: their p99, and what both get together."""
     print("\n| online / offline | online p99 / D | late of admitted | refused "
           "| (online + batch rows) / offline |")  # fmt: skip
     print("|---:|---:|---:|---:|---:|")
-    result: dict[str, Any] = {}
-    for load in LANE_LOADS:
+    result: list[dict[str, Any]] = []
+    for load in loads:
         offline = bench.offline_per_s()
         seconds = bench.seconds + 1
         feeder = subprocess.Popen(
@@ -255,11 +261,14 @@ def _lane(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         print(f"| {load:g} | {offered.p99_ms / 1e3 / bench.subject.target_s:.2f} "
               f"| {offered.late_of_admitted:.4f} | {offered.refused:.4f} | {total:.3f} |",
               flush=True)  # fmt: skip
-        result[f"{load:g}"] = {
-            "offered": asdict(offered),
-            "batch_rows_per_s": batch_per_s,
-            "total": total,
-        }
+        result.append(
+            {
+                "load": load,
+                "offered": asdict(offered),
+                "batch_rows_per_s": batch_per_s,
+                "total": total,
+            }
+        )
     return result
 
 

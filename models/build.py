@@ -18,11 +18,12 @@ from pathlib import Path
 from models.training.breast_cancer import build_breast_cancer
 from models.training.crop_yield import build_crop_yield
 from models.training.digits import build_digits, build_fixed_batch
+from models.training.soil_water import build_soil_water
 
 MODELS = Path(__file__).parent
 VERSION = "1"
 HASHES = "hashes.json"
-HASHED_SUFFIXES = frozenset({".onnx", ".json", ".toml", ".py"})
+HASHED_SUFFIXES = frozenset({".onnx", ".json", ".toml", ".py", ".parquet"})
 
 Build = Callable[[Path], str]
 
@@ -38,6 +39,7 @@ BUILDS: Mapping[str, Build] = {
     "digits": build_digits,
     "evapotranspiration": build_evapotranspiration,
     "fixed_batch": build_fixed_batch,
+    "soil_water": build_soil_water,
 }
 
 

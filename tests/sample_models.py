@@ -85,10 +85,23 @@ def example_tensors(model: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def predict(model: str, inputs: Tensors, models: Path = MODELS) -> dict[str, npt.NDArray[Any]]:
-    """What a caller who sends `inputs` gets: pipeline and graph, for whole batches.
+    """What a caller who sends `inputs` gets: pipeline, graph and decision, for whole batches.
 
     For a graph with a fixed batch dimension exactly that many rows must be sent.
     """
+    outputs = _computed(model, inputs, models)
+    threshold = version_folder(model, models) / "threshold.toml"
+    if threshold.exists():
+        contract = read_contract(model, models)
+        decision = contract["decision"]
+        columns = contract["outputs"][decision["output"]]["columns"]
+        scores = outputs[decision["output"]][:, columns.index(decision["column"])]
+        least = tomllib.loads(threshold.read_text("utf-8"))["threshold"]
+        outputs["decision"] = scores.astype(np.float64) >= least
+    return outputs
+
+
+def _computed(model: str, inputs: Tensors, models: Path) -> dict[str, npt.NDArray[Any]]:
     folder = version_folder(model, models)
     pipeline = load_pipeline(model, models) if (folder / "pipeline.py").exists() else None
     if not (folder / "model.onnx").exists():

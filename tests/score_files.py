@@ -14,14 +14,15 @@ from tests.tiny_models import PATIENT, write_version
 
 RAISES, FORGETS, ABORTS = 13, 17, 666
 
-# y = 2 x + 1, except for rows that raise, make the model lose a row, or kill the process. A pause
-# keeps a job long enough under way to be killed.
+# y = 2 x + 1, except for rows that raise (until it is healed), make the model lose a row, or kill
+# the process. A pause keeps a job long enough under way to be killed.
 _PIPELINE = f"""
 import os
 import threading
 from pathlib import Path
 
 PAUSE = Path(__file__).with_name("pause")
+HEALED = Path(__file__).with_name("healed")
 
 
 def predict(inputs):
@@ -30,7 +31,7 @@ def predict(inputs):
         threading.Event().wait(float(PAUSE.read_text()))
     if (x == {ABORTS}).any():
         os.abort()
-    if (x == {RAISES}).any():
+    if (x == {RAISES}).any() and not HEALED.exists():
         raise ValueError("a marked row")
     y = x * 2 + 1
     return {{"y": y[:-1] if (x == {FORGETS}).any() else y}}

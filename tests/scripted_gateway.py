@@ -90,7 +90,9 @@ class ScriptedGateway:
     async def listening(self, port: int = 0) -> AsyncIterator[ScriptedGateway]:
         """The block runs while it listens."""
         app = web.Application(client_max_size=REQUEST_BYTES_MAX)
+        app.router.add_get("/v2/models/{model}", self._describe)
         app.router.add_get("/v2/models/{model}/stream", self._stream)
+        app.router.add_get("/v2/models/{model}/versions/{version}/stream", self._stream)
         app.router.add_post("/v2/models/{model}/infer", self._infer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -101,6 +103,11 @@ class ScriptedGateway:
             yield self
         finally:
             await runner.cleanup()
+
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        """Say what is doubled: one FP64 tensor x, by version 1."""
+        tensor = {"name": "x", "datatype": "FP64", "shape": [-1, 1]}
+        return web.json_response({"inputs": [tensor], "parameters": {"version": "1"}})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         script = self._next(request)

@@ -17,7 +17,7 @@ import aiohttp
 import redis.asyncio as aioredis
 
 from bridge.child_process import ChildProcess, ChildSpec
-from bridge.embedded_queue import EmbeddedQueue
+from bridge.embedded_queue import EmbeddedQueue, EmbeddedQueueSettings
 
 SAMPLE_MODELS = Path(__file__).parent.parent / "models"
 START_S_MAX = 30.0
@@ -115,6 +115,11 @@ class System:
         self.gateways.append(gateway)
         return gateway
 
+    async def start_job_runner(self, *options: str) -> TestedProcess:
+        """Start a runner of jobs; it works when this returns."""
+        child, logs = await self._start("job-runner", ["job-runner", *options])
+        return TestedProcess(child, logs)
+
     @property
     def url(self) -> str:
         """The first gateway's."""
@@ -161,16 +166,18 @@ async def running_system(
     gateways: int = 1,
     workers: int = 1,
     find_server: Callable[..., Any] | None = None,
+    queue_settings: EmbeddedQueueSettings | None = None,
+    gateway_options: tuple[str, ...] = (),
 ) -> AsyncIterator[System]:
     """A system of one queue, gateways and workers, ready to answer; ended with the block."""
     async with AsyncExitStack() as stack:
         options = {} if find_server is None else {"find_server": find_server}
-        queue = await stack.enter_async_context(EmbeddedQueue.start(**options))
+        queue = await stack.enter_async_context(EmbeddedQueue.start(queue_settings, **options))
         system = System(queue.url, stack, queue)
         for _ in range(workers):
             await system.start_worker(models)
         for _ in range(gateways):
-            await system.start_gateway()
+            await system.start_gateway(*gateway_options)
         yield system
 
 

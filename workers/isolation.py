@@ -66,12 +66,13 @@ def run_isolated(
         inputs = joined(slices, own=model.needs_own_arrays)
         outputs = model.run(inputs, sum(piece.entry.rows for piece in slices))
     except BadOutput as error:
-        # Whose row it was cannot be told: all callers hear it, but a job's rows are tried again.
-        online, chunks = _without_chunks(slices)
+        # Whose row it was cannot be told: all online callers hear it, who would have to wait. What
+        # is in the batch lane is tried again.
+        online, patient = _by_lane(slices)
         if online:
             yield Run(online, ResultStatus.BAD_OUTPUT, {}, str(error))
         yield from _tried_again(
-            model, chunks, is_late, Failure(ResultStatus.BAD_OUTPUT, str(error))
+            model, patient, is_late, Failure(ResultStatus.BAD_OUTPUT, str(error))
         )
     except RowsFailed as error:
         failure = Failure(ResultStatus.ROWS_FAILED, str(error))
@@ -136,10 +137,10 @@ def _by_rows(model: Runnable, piece: Slice, failure: Failure) -> Run:
     return Run([piece], failure.status, outputs, failure.reason, failures)
 
 
-def _without_chunks(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
-    """Return the slices of callers, and those of jobs."""
-    chunks = [piece for piece in slices if is_chunk(piece.taken.frame.gateway)]
-    return [piece for piece in slices if not is_chunk(piece.taken.frame.gateway)], chunks
+def _by_lane(slices: list[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """Return the online slices, and those of the batch lane."""
+    online = [piece for piece in slices if piece.taken.frame.lane == "online"]
+    return online, [piece for piece in slices if piece.taken.frame.lane == "batch"]
 
 
 def _parted(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from bridge.contract.decision import DecisionError, read_decision, with_decision
 from bridge.contract.declaration import Declaration, DeclarationError, parse_declaration
+from bridge.contract.example import example_run
 from bridge.contract.model import ModelContract
 from bridge.contract.repository import (
     CONTRACT_FILE,
     MODEL_FILE,
     PIPELINE_FILE,
+    THRESHOLD_FILE,
     RepositoryError,
     VersionFolder,
     digest,
+    model_digest,
     scan,
 )
 from bridge.scheduling.batch_choice import BatchBounds
@@ -31,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 # From the gateway to the worker and back, without the run: p99 under load.
 OVERHEAD_S = 0.004
+# Where nobody asks online batches are as large as throughput wants; but runs end within some
+# seconds, so that a worker that hangs is told from one that works.
+JOBS_TARGET_S = 10.0
 
 
 class LoadError(Exception):
@@ -47,8 +55,10 @@ class LoadedModel:
     has_answered: bool
 
 
-def load_models(root: Path, threads: int) -> list[LoadedModel]:
+def load_models(root: Path, threads: int, *, jobs_only: bool = False) -> list[LoadedModel]:
     """Load every model version under `root`.
+
+    With `jobs_only` batches follow `JOBS_TARGET_S`, not the latency targets of online callers.
 
     Raises:
         LoadError: the folder is no repository, holds no model, or one of its models cannot be
@@ -60,7 +70,7 @@ def load_models(root: Path, threads: int) -> list[LoadedModel]:
         raise LoadError(str(error)) from error
     if not folders:
         raise LoadError(f"{root}: holds no model, expected <model>/<version>/{MODEL_FILE}")
-    return [_load(folder, threads) for folder in folders]
+    return [_load(folder, threads, jobs_only=jobs_only) for folder in folders]
 
 
 def open_model(folder: VersionFolder, threads: int) -> Model:
@@ -73,26 +83,53 @@ def open_model(folder: VersionFolder, threads: int) -> Model:
         return _model(folder, threads)
     except DeclarationError as error:
         raise LoadError(f"{folder.path}: {CONTRACT_FILE}: {error}") from error
+    except DecisionError as error:
+        raise LoadError(f"{folder.path}: {error}") from error
     except (RepositoryError, UnsafeGraphError, SessionError, PipelineError) as error:
         raise LoadError(f"{folder.path}: {error}") from error
 
 
-def _load(folder: VersionFolder, threads: int) -> LoadedModel:
+def _load(folder: VersionFolder, threads: int, *, jobs_only: bool) -> LoadedModel:
     model = open_model(folder, threads)
-    fit, bounds, has_answered = ServiceTimeFit(), _bounds(model), True
+    _refuse_stale_threshold(model.contract, folder)
+    fit, bounds, has_answered = ServiceTimeFit(), _bounds(model, jobs_only=jobs_only), True
     try:
         warm_up(model, fit, bounds)
     except BadOutput as error:
         raise LoadError(f"{folder.path}: {error}") from error
     except ModelError as error:
+        _refuse_long_bucket(model, folder)
         # The rows were made up: real ones may be fine, so this is said and not fatal.
         reason = f"{error}: {error.__cause__}"[:200]
         log.warning("profile_failed", model=folder.key, reason=reason)
         has_answered = False
     if has_answered and _must_run_alone(model, folder):
         model.contract = served_alone(model.contract)
-        bounds = _bounds(model)
+        bounds = _bounds(model, jobs_only=jobs_only)
     return LoadedModel(model, fit, bounds, has_answered)
+
+
+def _refuse_stale_threshold(contract: ModelContract, folder: VersionFolder) -> None:
+    """Raise LoadError for a threshold that was found for another model: its scores differ."""
+    found_for = "" if contract.decision is None else contract.decision.model_sha256
+    if found_for and found_for != model_digest(folder):
+        raise LoadError(
+            f"{folder.path}: {THRESHOLD_FILE}: was found for another {MODEL_FILE} or "
+            f"{PIPELINE_FILE}; `batchbridge check --write-threshold {folder.path}` finds it anew"
+        )
+
+
+def _refuse_long_bucket(model: Model, folder: VersionFolder) -> None:
+    """Raise LoadError if made-up rows are answered in the shortest bucket: not in the longest."""
+    padding = model.contract.padding
+    if padding is None:
+        return
+    with suppress(ModelError):
+        model.run(example_run(model.contract, 1, padding.buckets[0]), 1)
+        raise LoadError(
+            f"{folder.path}: {CONTRACT_FILE}: inputs.{next(iter(padding.values))}.buckets: the "
+            f"model answers rows of length {padding.buckets[0]}, not of {padding.buckets[-1]}"
+        )
 
 
 def _must_run_alone(model: Model, folder: VersionFolder) -> bool:
@@ -107,8 +144,8 @@ def _must_run_alone(model: Model, folder: VersionFolder) -> bool:
     raise LoadError(f"{folder.path}: {found.text}; `batchbridge check {folder.path}` shows more")
 
 
-def _bounds(model: Model) -> BatchBounds:
-    target_s = model.contract.serving.latency_target_s
+def _bounds(model: Model, *, jobs_only: bool) -> BatchBounds:
+    target_s = JOBS_TARGET_S if jobs_only else model.contract.serving.latency_target_s
     return BatchBounds(target_s=target_s, overhead_s=OVERHEAD_S, rows_cap=model.rows_max)
 
 
@@ -139,19 +176,24 @@ def _contract(
     folder: VersionFolder, declaration: Declaration, session: Session | None, pipeline: Pipeline
 ) -> ModelContract:
     signature = None if session is None else session.signature
+    graph_inputs = None if signature is None else signature.inputs
+    own_inputs = pipeline.preprocess is not None
+    inputs = declaration.caller_inputs(graph_inputs, replaced=own_inputs)
+    outputs = declaration.caller_outputs(
+        None if signature is None else signature.outputs,
+        replaced=pipeline.postprocess is not None,
+    )
+    decision = read_decision(folder, declaration.decision, outputs)
     return ModelContract(
         name=folder.model,
         version=folder.version,
         platform="python" if signature is None else "onnx_onnxv1",
-        inputs=declaration.caller_inputs(
-            None if signature is None else signature.inputs,
-            replaced=pipeline.preprocess is not None,
-        ),
-        outputs=declaration.caller_outputs(
-            None if signature is None else signature.outputs,
-            replaced=pipeline.postprocess is not None,
-        ),
+        inputs=inputs,
+        outputs=with_decision(outputs, decision),
         serving=declaration.serving(),
         model_sha256=digest(folder),
         description=declaration.description,
+        commodities=declaration.commodities(inputs),
+        padding=declaration.padding(graph_inputs, replaced=own_inputs),
+        decision=decision,
     )

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bridge.contract.model import ModelContract, TensorSpec
+from bridge.contract.decision import DECISION_OUTPUT, DecisionError, decided
+from bridge.contract.model import Decision, ModelContract, TensorSpec
 from workers.pipeline import Pipeline
 from workers.session import Session
 
@@ -62,7 +63,7 @@ class Model:
         """Return the outputs for `rows` rows: arrays of shape (rows, ...) in the contract's dtypes.
 
         Raises:
-            RowsFailed: the model or its pipeline raised.
+            RowsFailed: the model or its pipeline raised, or a probability to decide on is NaN.
             BadOutput: an output is missing, has another number of rows, or cannot be converted.
         """
         try:
@@ -73,7 +74,12 @@ class Model:
             raise RowsFailed(_without_values(error)) from error
         if not isinstance(outputs, Mapping):
             raise BadOutput(f"the outputs are a {type(outputs).__name__}, not a mapping of names")
-        return {spec.name: _fitted(spec, outputs, rows) for spec in self.contract.outputs}
+        specs, decision = self.contract.outputs, self.contract.decision
+        if decision is None or decision.threshold is None:
+            return {spec.name: _fitted(spec, outputs, rows) for spec in specs}
+        return _with_decision(
+            decision, {spec.name: _fitted(spec, outputs, rows) for spec in specs[:-1]}
+        )
 
     def _compute(self, inputs: Mapping[str, Array], rows: int) -> Mapping[str, Array]:
         pipeline = self._pipeline
@@ -113,6 +119,15 @@ class Model:
             if array.shape[:1] != (fixed,):
                 raise BadOutput(f"output {name!r}: shape {array.shape} for {fixed} rows")
         return {name: array[:rows] for name, array in outputs.items()}
+
+
+def _with_decision(decision: Decision, outputs: dict[str, Array]) -> dict[str, Array]:
+    """The decision is the contract's last output, and the only one that no pipeline computes."""
+    try:
+        outputs[DECISION_OUTPUT] = decided(decision, outputs[decision.output])
+    except DecisionError as error:
+        raise RowsFailed(str(error)) from error
+    return outputs
 
 
 def _padded(rows: Array, fixed: int) -> Array:

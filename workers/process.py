@@ -75,7 +75,7 @@ class Worker:
         paces = {key: version.pace for key, version in versions.items()}
         self._hand = Hand(paces, settings.lease_s, settings.lane_shares)
         self._writer = Writer(Connector(url, "writer"))
-        inputs = {key: version.model.contract.inputs for key, version in versions.items()}
+        inputs = {key: version.model.contract.run_inputs for key, version in versions.items()}
         taker = FrameTaker(inputs, self._writer, tally, clock)
         self._reader = Reader(
             self.name, Connector(url, "reader"), self._hand, taker, self._writer, loads
@@ -149,7 +149,7 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None]) -> None:
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    loaded = load_models(settings.models, settings.threads)
+    loaded = load_models(settings.models, settings.threads, jobs_only=settings.jobs_only)
     versions = served_versions(loaded)
     worker = Worker(settings, versions, stop, on_ready)
     log.info("loaded", worker=worker.name, models=list(versions))

@@ -20,7 +20,8 @@ class WorkerSettings:
     a frame in a worker's hands may be taken over by another. `run_s_max`: a run that lasts longer
     is hung, and the process ends so that it can be started again. `batch_fill`: up to which share
     of a batch the batch lane fills it; `batch_floor`: the share of the run time that the batch
-    lane gets whatever the online load.
+    lane gets whatever the online load. `jobs_only`: nobody asks online, so no latency target bounds
+    the batches.
     """
 
     models: Path
@@ -30,6 +31,7 @@ class WorkerSettings:
     run_s_max: float = 60.0
     batch_fill: float = FILL
     batch_floor: float = FLOOR
+    jobs_only: bool = False
 
     @property
     def lane_shares(self) -> LaneShares:

@@ -10,9 +10,7 @@ from bridge.wire import keys
 
 def stream_key(stream: ModelLane) -> str:
     """Return the key of a lane's stream."""
-    if stream.lane == "online":
-        return keys.online_key(stream.model_key)
-    return keys.batch_key(stream.model_key)
+    return keys.lane_key(*stream)
 
 
 def streams_of(model_keys: Iterable[str]) -> list[ModelLane]:

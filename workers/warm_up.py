@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bridge.contract.example import example_rows
+from bridge.contract.example import example_run
 from bridge.scheduling.batch_choice import BatchBounds
 from bridge.scheduling.batch_size import BATCH_ROWS_CEILING
 from bridge.scheduling.service_time import ServiceTimeFit
@@ -34,6 +34,9 @@ def warm_up(
     Runtime's arena grows once. Sizes that would take longer than what is left of
     `PROFILE_S_MAX` seconds are left out. `clock` gives seconds.
 
+    Where rows are padded the profile is that of the longest bucket, so S(b) is never too short; the
+    shortest only runs once. What runs really take is learned from them.
+
     Raises:
         ModelError: the model does not answer made-up rows.
     """
@@ -49,7 +52,9 @@ def warm_up(
     for rows in (full, *_powers_of_two_below(full)):
         profile.time_if_possible(rows)
     # By now S(b) is known better.
-    profile.time_if_possible(bounds.rows(fit.estimate().steady()))
+    full = bounds.rows(fit.estimate().steady())
+    profile.time_if_possible(full)
+    profile.warm_shortest(full)
 
 
 class _Profile:
@@ -57,6 +62,8 @@ class _Profile:
         self._model = model
         self._fit = fit
         self._clock = clock
+        padding = model.contract.padding
+        self._lengths = None if padding is None else padding.buckets
         self._ends_s = clock() + PROFILE_S_MAX
 
     def left_s(self) -> float:
@@ -66,9 +73,14 @@ class _Profile:
         if self._fit.estimate().batch_s(rows) < self.left_s():
             self.time(rows)
 
+    def warm_shortest(self, rows: int) -> None:
+        """Run rows of the shortest bucket, which take no longer than those of the longest."""
+        if self._lengths and self._fit.estimate().batch_s(rows) < self.left_s():
+            self._run_s(example_run(self._model.contract, rows, self._lengths[0]), rows)
+
     def time(self, rows: int) -> None:
-        specs = self._model.contract.inputs
-        inputs = {spec.name: example_rows(spec, rows) for spec in specs}
+        longest = self._lengths[-1] if self._lengths else None
+        inputs = example_run(self._model.contract, rows, longest)
         cold_s = self._run_s(inputs, rows)
         if cold_s > COLD_RUN_COUNTS_S:
             self._fit.profile(rows, cold_s)

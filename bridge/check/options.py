@@ -29,4 +29,8 @@ def parsed_options(words: Sequence[str]) -> CheckOptions:
     parser.add_argument(
         "--threads", type=int, default=1, help="ONNX Runtime's threads (default: 1)"
     )
+    text = "start no queue, worker and gateway for golden.parquet; it is run in this process only"
+    parser.add_argument("--quick", action="store_true", help=text)
+    text = "write the threshold that costs least on the golden rows to threshold.toml"
+    parser.add_argument("--write-threshold", action="store_true", help=text)
     return CheckOptions(**vars(parser.parse_args(words)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, Self
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,6 +24,13 @@ from bridge.client.errors import (
 )
 from bridge.client.http_transport import HttpTransport
 from bridge.client.retry import RetryBudget, backoff_s, retry_s
+from bridge.client.score_chunks import AsyncChunks, Chunk, Chunks
+from bridge.client.score_job import (
+    DEFAULT_SCORE_SETTINGS,
+    ScoredRows,
+    ScoreJob,
+    ScoreSettings,
+)
 from bridge.client.settings import DEFAULT_SETTINGS, ClientSettings
 from bridge.client.stream_transport import StreamTransport
 from bridge.client.tensors import Array, decode_outputs, encode_inputs
@@ -63,9 +73,11 @@ class AsyncClient:
         )
         url = url.rstrip("/")
         self._http = HttpTransport(self._session, url, settings)
-        self._transport: Transport = (
-            self._http if transport == "http" else StreamTransport(self._session, url, settings)
+        self._new_transport: Callable[[], Transport] = partial(
+            HttpTransport if transport == "http" else StreamTransport, self._session, url, settings
         )
+        self._transport = self._new_transport()
+        self._jobs: set[ScoreJob] = set()
         self._budget = RetryBudget(settings.retry_ratio, settings.retry_reserve)
         self._only_inputs: dict[tuple[str, str | None], str] = {}
         self._callers: set[asyncio.Task[object]] = set()
@@ -92,7 +104,7 @@ class AsyncClient:
         `inputs` are arrays of shape (rows, ...), in exactly the dtypes of the model; text as str
         or object arrays. A single array stands for the only input of a model that has one.
         `timeout_s` is for everything, retries included; without it the model's own target holds.
-        `priority` is "critical", "default", "sheddable" or Triton's number.
+        `priority` is "critical", "default", "sheddable", "batch" or Triton's number.
 
         Raises:
             ClientError: see `errors` for which, and which of them may have run.
@@ -100,17 +112,110 @@ class AsyncClient:
         """
         if timeout_s is not None and not timeout_s > 0:
             raise ValueError(f"timeout_s: {timeout_s} is not above 0")
-        task = asyncio.current_task()
-        if self._is_closed or task is None:
-            raise ClientClosed("the client is closed")
-        deadline_s = self._loop.time() + (timeout_s or self._settings.timeout_s)
-        key = (model, None if version is None else str(version))
-        self._callers.add(task)
-        try:
+        with self._calling():
+            deadline_s = self._loop.time() + (timeout_s or self._settings.timeout_s)
+            key = (model, None if version is None else str(version))
             if not isinstance(inputs, Mapping):
                 inputs = {await self._only_input(key, deadline_s): np.asarray(inputs)}
             raw = encode_inputs(inputs)
             return await self._outputs(Call(*key, raw, deadline_s, timeout_s is not None, priority))
+
+    async def score(
+        self,
+        model: str,
+        rows: Any,
+        *,
+        version: str | int | None = None,
+        columns: Mapping[str, str] | None = None,
+        settings: ScoreSettings = DEFAULT_SCORE_SETTINGS,
+    ) -> AsyncGenerator[ScoredRows]:
+        """Score many rows in the capacity that online callers leave; yield them in their order.
+
+        `rows` is a mapping of columns to arrays (or a data frame), a table or reader of pyarrow,
+        or an iterator, which may be asynchronous, of any of these or of records: mappings of
+        columns to single values, or lists where a row has several. Columns are those of the
+        model's contract, an input's own name, or `input.0`, `input.1`, …; `columns` gives, for any
+        of these, the caller's own name. No further rows are read, and sent, than `settings` say
+        ahead of the caller. An iterator that is not asynchronous is asked in another thread.
+
+        The version that answers first is asked for all rows. A row that the contract does not
+        accept, or on which the model fails, is among `rejected`, and the others are scored.
+
+        Raises:
+            ClientError: the job cannot go on.
+        """
+        job, chunks = await self.score_job(model, version, columns or {}, settings)
+        window: deque[asyncio.Task[ScoredRows]] = deque()
+        source = AsyncChunks(rows, chunks)
+        try:
+            while True:
+                while source.has_more and len(window) < settings.window_chunks:
+                    if window and window[0].done():
+                        break
+                    chunk = await source.next()
+                    if chunk is not None:
+                        window.append(asyncio.create_task(self.score_chunk(job, chunk)))
+                if not window:
+                    return
+                scored = await asyncio.shield(window[0])
+                window.popleft()
+                yield scored
+        finally:
+            for task in window:
+                task.cancel()
+            await asyncio.gather(*window, return_exceptions=True)
+            await self.end_job(job)
+
+    async def score_job(
+        self,
+        model: str,
+        version: str | int | None,
+        columns: Mapping[str, str],
+        settings: ScoreSettings,
+    ) -> tuple[ScoreJob, Chunks]:
+        """Return what scores chunks with a model, and what makes them; for `score` only.
+
+        Raises:
+            ClientError: nobody serves the model, or no gateway can be reached.
+        """
+        with self._calling():
+            deadline_s = self._loop.time() + self._settings.timeout_s
+            name = None if version is None else str(version)
+            found = await self._http.inputs(model, name, deadline_s)
+        chunks = Chunks(
+            found.inputs, columns, rows_max=settings.chunk_rows, bytes_max=settings.chunk_bytes
+        )
+        # A connection of its own: what is on the way is given up when the job ends early, and
+        # online calls do not wait behind it.
+        transport = self._new_transport()
+        job = ScoreJob(transport, model, found.version, settings, self._settings)
+        self._jobs.add(job)
+        return job, chunks
+
+    async def score_chunk(self, job: ScoreJob, chunk: Chunk) -> ScoredRows:
+        """Return what became of a chunk; for `score` only.
+
+        Raises:
+            ClientError: the job cannot go on.
+        """
+        with self._calling():
+            return await job.score(chunk)
+
+    async def end_job(self, job: ScoreJob) -> None:
+        """Give up what is on the way for a job; for `score` only."""
+        if job in self._jobs:
+            self._jobs.remove(job)
+            await job.close()
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """The block is ended by `close`, with `ClientClosed`."""
+        task = asyncio.current_task()
+        if self._is_closed or task is None:
+            raise ClientClosed("the client is closed")
+        self._callers.add(task)
+        try:
+            yield
         except asyncio.CancelledError:
             # By `close`, or by somebody else as well, whose cancellation goes on.
             if self._closes() and task.uncancel() == 0:
@@ -129,6 +234,8 @@ class AsyncClient:
         while self._callers:
             self._none_waits.clear()
             await self._none_waits.wait()
+        for job in list(self._jobs):
+            await self.end_job(job)
         await self._transport.close()
         await self._session.close()
 
@@ -164,7 +271,8 @@ class AsyncClient:
         """Return the name of the input of a model that has one, asked once."""
         name = self._only_inputs.get(key)
         if name is None:
-            names = await self._http.input_names(*key, deadline_s)
+            found = await self._http.inputs(*key, deadline_s)
+            names = [spec.name for spec in found.inputs]
             if len(names) != 1:
                 text = f"{key[0]} has the inputs {', '.join(names)}: give them by name"
                 raise InvalidRequest(text)

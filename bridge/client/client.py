@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Coroutine, Generator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from bridge.client.async_client import AsyncClient, TransportName
 from bridge.client.call import Priority
 from bridge.client.errors import ClientClosed
+from bridge.client.score_chunks import chunks_of
+from bridge.client.score_job import DEFAULT_SCORE_SETTINGS, ScoredRows, ScoreSettings
 from bridge.client.settings import DEFAULT_SETTINGS, ClientSettings
 from bridge.client.tensors import Array
+
+T = TypeVar("T")
 
 
 class Client:
@@ -89,16 +95,61 @@ class Client:
         Raises:
             ClientClosed: the client is closed.
         """
+        return self._submit(
+            self._inside.client.infer(
+                model, inputs, version=version, timeout_s=timeout_s, priority=priority
+            )
+        )
+
+    def score(
+        self,
+        model: str,
+        rows: Any,
+        *,
+        version: str | int | None = None,
+        columns: Mapping[str, str] | None = None,
+        settings: ScoreSettings = DEFAULT_SCORE_SETTINGS,
+    ) -> Generator[ScoredRows]:
+        """Score many rows; see `AsyncClient.score`. `rows` are read in the caller's thread.
+
+        Raises:
+            ClientError: the job cannot go on.
+        """
+        inside = self._inside
+        job, chunks = self._submit(
+            inside.client.score_job(model, version, columns or {}, settings)
+        ).result()
+        source = chunks_of(rows, chunks)
+        window: deque[Future[ScoredRows]] = deque()
+        has_more = True
+        try:
+            while True:
+                while has_more and len(window) < settings.window_chunks:
+                    if window and window[0].done():
+                        break
+                    chunk = next(source, None)
+                    if chunk is None:
+                        has_more = False
+                    else:
+                        window.append(self._submit(inside.client.score_chunk(job, chunk)))
+                if not window:
+                    return
+                scored = window[0].result()
+                window.popleft()
+                yield scored
+        finally:
+            for future in window:
+                future.cancel()
+            with suppress(ClientClosed):
+                self._submit(inside.client.end_job(job)).result()
+
+    def _submit(self, awaited: Coroutine[Any, Any, T]) -> Future[T]:
+        """Let something be awaited inside."""
         with self._closing:
             if self._is_closed:
+                awaited.close()
                 raise ClientClosed("the client is closed")
-            inside = self._inside
-            return asyncio.run_coroutine_threadsafe(
-                inside.client.infer(
-                    model, inputs, version=version, timeout_s=timeout_s, priority=priority
-                ),
-                inside.loop,
-            )
+            return asyncio.run_coroutine_threadsafe(awaited, self._inside.loop)
 
     def close(self) -> None:
         """Close all connections; calls that still wait end with `ClientClosed`."""

@@ -20,11 +20,12 @@ from bridge.client.errors import (
 from bridge.client.retry import Backoff
 from bridge.client.settings import ClientSettings
 from bridge.client.transport import chance, hint_s
+from bridge.contract.model import TensorSpec
 
 MESSAGEPACK = "application/msgpack"
 # Of the 503s only these say for sure that nothing was started; the queue may also have been lost
 # under a request that had begun.
-_NOT_STARTED = frozenset({"overloaded", "no_worker", "timeout"})
+_NOT_STARTED = frozenset({"overloaded", "batch_lane_full", "no_worker", "timeout"})
 
 
 class _ErrorBody(msgspec.Struct):
@@ -32,12 +33,31 @@ class _ErrorBody(msgspec.Struct):
     code: str = ""
 
 
-class _InputName(msgspec.Struct):
+class _InputParameters(msgspec.Struct, frozen=True):
+    columns: tuple[str, ...] = ()
+
+
+class _Input(msgspec.Struct):
     name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: _InputParameters = _InputParameters()
+
+
+class _ModelParameters(msgspec.Struct):
+    version: str
 
 
 class _Metadata(msgspec.Struct):
-    inputs: list[_InputName]
+    inputs: list[_Input]
+    parameters: _ModelParameters
+
+
+class ModelInputs(msgspec.Struct, frozen=True):
+    """What a model takes, and the version of which that is said."""
+
+    version: str
+    inputs: tuple[TensorSpec, ...]
 
 
 _error_body = msgspec.json.Decoder(_ErrorBody)
@@ -66,8 +86,8 @@ class HttpTransport:
             raise BadAnswer("not one answer")
         return answers[0]
 
-    async def input_names(self, model: str, version: str | None, deadline_s: float) -> list[str]:
-        """Return the names of a model's inputs.
+    async def inputs(self, model: str, version: str | None, deadline_s: float) -> ModelInputs:
+        """Return a model's inputs, of the version that is meant if none is named.
 
         Raises:
             ClientError: see `Transport.ask`; or what `error_of` says of the server's failure.
@@ -77,9 +97,11 @@ class HttpTransport:
         if status != 200:
             raise error_of(_error(status, headers, body).failure)
         try:
-            return [tensor.name for tensor in _metadata.decode(body).inputs]
-        except msgspec.DecodeError as error:
+            found = _metadata.decode(body)
+            specs = tuple(map(_spec, found.inputs))
+        except (msgspec.DecodeError, KeyError) as error:
             raise BadAnswer(f"not a model's metadata: {error}") from None
+        return ModelInputs(found.parameters.version, specs)
 
     async def close(self) -> None:
         """There is nothing but the session, which its owner closes."""
@@ -119,6 +141,18 @@ class HttpTransport:
             raise Unavailable(text)
         if wait_s:
             await asyncio.sleep(wait_s)
+
+
+def _spec(given: _Input) -> TensorSpec:
+    """Return an input as contracts describe it; KeyError where its datatype is none."""
+    spec = TensorSpec(
+        name=given.name,
+        datatype=given.datatype,
+        shape=given.shape,
+        columns=given.parameters.columns,
+    )
+    _ = spec.type
+    return spec
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import math
 import tomllib
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from bridge.contract.commodity import CommodityError, UnitsSection
 from bridge.contract.datatype import DATATYPES
+from bridge.contract.decision import DecisionSection
+from bridge.contract.defaults import default_fault
 from bridge.contract.model import (
     TIMEOUTS_PER_TARGET,
     Category,
+    Commodities,
+    Default,
+    Nulls,
     OnRowDependence,
+    Padding,
+    PadValue,
     Serving,
     TensorSpec,
     ValueRules,
 )
+from bridge.contract.padding_declaration import PaddingError, callers_inputs, declared_padding
 
 DEFAULT_LATENCY_TARGET_MS = 100.0
 # An instant further off would not fit into a frame; it is also what a caller may ask for at most.
@@ -33,7 +43,8 @@ class _Rules(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     range: tuple[float, float] | None = None
     categories: list[Category] | None = None
     unit: str | None = None
-    nulls: Literal["unset", "refuse", "allow"] = "unset"
+    nulls: Nulls = "unset"
+    default: Default | None = None
 
     def rules(self, where: str) -> ValueRules:
         if self.range is not None and not self.range[0] <= self.range[1]:
@@ -44,6 +55,7 @@ class _Rules(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             unit=self.unit,
             nulls=self.nulls,
             description=self.description,
+            default=self.default,
         )
 
 
@@ -52,6 +64,13 @@ class _Tensor(_Rules, forbid_unknown_fields=True, kw_only=True):
     shape: list[int] | None = None
     columns: list[str] = []
     column: dict[str, _Rules] = {}
+
+
+class _Input(_Tensor, forbid_unknown_fields=True, kw_only=True):
+    pad: PadValue | None = None
+    buckets: list[int] | None = None
+    mask: str | None = None
+    length: str | None = None
 
 
 class _Serving(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -66,8 +85,10 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     description: str = ""
     serving_section: _Serving = msgspec.field(default_factory=_Serving, name="serving")
-    inputs: dict[str, _Tensor] = {}
+    inputs: dict[str, _Input] = {}
     outputs: dict[str, _Tensor] = {}
+    decision: DecisionSection | None = None
+    units: UnitsSection | None = None
 
     def serving(self) -> Serving:
         """Return the serving targets in seconds.
@@ -111,7 +132,33 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             DeclarationError: a declared tensor that the graph does not have or that contradicts
                 it, or no tensors at all.
         """
-        return _meet(self.inputs, graph, "inputs", replaced=replaced)
+        specs = _meet(self.inputs, graph, "inputs", replaced=replaced)
+        return callers_inputs(self._padding(specs), specs)
+
+    def padding(self, graph: tuple[TensorSpec, ...] | None, *, replaced: bool) -> Padding | None:
+        """Return how rows of different lengths are padded, None if they are not.
+
+        Raises:
+            DeclarationError: an input that cannot be padded as declared, or as `caller_inputs`.
+        """
+        return self._padding(_meet(self.inputs, graph, "inputs", replaced=replaced))
+
+    def _padding(self, specs: tuple[TensorSpec, ...]) -> Padding | None:
+        try:
+            return declared_padding(self.inputs, specs)
+        except PaddingError as error:
+            raise DeclarationError(str(error)) from error
+
+    def commodities(self, inputs: tuple[TensorSpec, ...]) -> Commodities | None:
+        """Return what bushels weigh, None where nothing is said; `inputs` are the callers'.
+
+        Raises:
+            DeclarationError: no commodity, a weight that is not positive, or no such column.
+        """
+        try:
+            return None if self.units is None else self.units.commodities_of(inputs)
+        except CommodityError as error:
+            raise DeclarationError(str(error)) from error
 
     def caller_outputs(
         self, graph: tuple[TensorSpec, ...] | None, *, replaced: bool
@@ -142,7 +189,8 @@ def _with_names(message: str, document: dict[str, Any]) -> str:
     tensors = document.get(section)
     if f"$.{section}[...]" not in message or not isinstance(tensors, dict):
         return message
-    name = next(name for name, item in tensors.items() if not _converts(item, _Tensor))
+    wanted = _Input if section == "inputs" else _Tensor
+    name = next(name for name, item in tensors.items() if not _converts(item, wanted))
     message = message.replace("[...]", f".{name}", 1)
     columns = tensors[name].get("column") if isinstance(tensors[name], dict) else None
     if "[...]" not in message or not isinstance(columns, dict):
@@ -160,7 +208,7 @@ def _converts(value: object, wanted: type[_Rules]) -> bool:
 
 
 def _meet(
-    declared: dict[str, _Tensor],
+    declared: Mapping[str, _Tensor],
     graph: tuple[TensorSpec, ...] | None,
     section: str,
     *,
@@ -249,6 +297,9 @@ def _refuse_mistyped(spec: TensorSpec, rules: ValueRules, where: str) -> None:
         raise DeclarationError(f"{where}.range: {list(rules.range)} holds no {spec.datatype}")
     if rules.nulls == "allow" and kind != "floating":
         raise DeclarationError(f"{where}.nulls: a {spec.datatype} tensor cannot hold nulls")
+    fault = default_fault(spec, rules)
+    if fault is not None:
+        raise DeclarationError(f"{where}.default: {fault}")
 
 
 def _holds_integer(spec: TensorSpec, bounds: tuple[float, float]) -> bool:

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from bridge.contract.model import TensorSpec, ValueRules
+from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+from bridge.contract.padding import assumed_length, padder_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VARIABLE_SIZE_ASSUMED = 8
 
 
-def example_rows(spec: TensorSpec, rows: int) -> Array:
+def example_rows(spec: TensorSpec, rows: int, varying_size: int = VARIABLE_SIZE_ASSUMED) -> Array:
     """Return `rows` equal rows that the tensor's contract allows: shape (rows, ...).
 
     A column takes the middle of its range, its first category, or 0.
     """
-    row_shape = tuple(VARIABLE_SIZE_ASSUMED if size < 0 else size for size in spec.row_shape)
+    row_shape = tuple(varying_size if size < 0 else size for size in spec.row_shape)
     array = np.empty((rows, *row_shape), dtype=spec.type.dtype)
     if spec.column_rules:
         for index, value in enumerate(_column_values(spec)):
@@ -28,6 +29,28 @@ def example_rows(spec: TensorSpec, rows: int) -> Array:
     else:
         array[...] = _example_value(spec, spec.rules)
     return array
+
+
+def example_inputs(contract: ModelContract, rows: int) -> dict[str, Array]:
+    """Return equal rows of each input, as a caller may send them; see `example_rows`."""
+    size = assumed_length(contract, VARIABLE_SIZE_ASSUMED)
+    return {spec.name: example_rows(spec, rows, size) for spec in contract.inputs}
+
+
+def example_run(contract: ModelContract, rows: int, length: int | None = None) -> dict[str, Array]:
+    """Return equal rows of all that a run takes.
+
+    `length` is what rows that may be padded have, without any padding; by default that of
+    `example_inputs`, in its bucket.
+    """
+    padder = padder_of(contract)
+    if padder is None:
+        return example_inputs(contract, rows)
+    if length is None:
+        given = example_inputs(contract, rows)
+        return padder.padded_to(given, padder.bucket(padder.length(given)))
+    tensors = {spec.name: example_rows(spec, rows, length) for spec in contract.inputs}
+    return padder.padded_to(tensors, length)
 
 
 def _column_values(spec: TensorSpec) -> Iterator[Any]:

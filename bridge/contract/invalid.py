@@ -31,6 +31,7 @@ class InvalidCode(StrEnum):
     SHAPE_DATA_MISMATCH = "shape_data_mismatch"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
     TOO_MANY_ROWS = "too_many_rows"
     RAGGED = "ragged"
     VALUE_RANGE = "value_range"
@@ -40,6 +41,7 @@ class InvalidCode(StrEnum):
     BAD_PARAMETER = "bad_parameter"
     BAD_DEADLINE = "bad_deadline"
     BAD_BINARY = "bad_binary"
+    BAD_UNIT = "bad_unit"
     MEDIA_TYPE = "media_type"
 
 

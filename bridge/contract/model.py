@@ -9,8 +9,10 @@ import msgspec
 
 from bridge.contract.datatype import DATATYPES, Datatype
 
-Nulls = Literal["unset", "refuse", "allow"]
+Nulls = Literal["unset", "refuse", "allow", "default"]
 Category = int | str
+Default = bool | int | float | str
+PadValue = bool | int | float | str
 OnRowDependence = Literal["refuse", "serve-alone", "allow"]
 
 LATENCY_TARGET_S_DEFAULT = 0.1
@@ -21,7 +23,9 @@ class ValueRules(msgspec.Struct, frozen=True, kw_only=True):
     """The values that a tensor, or one of its columns, may hold.
 
     `range` is inclusive. `nulls`: "unset" refuses JSON null and passes NaN in binary, "refuse"
-    refuses both, "allow" accepts both (floating tensors only; null becomes NaN).
+    refuses both, "allow" accepts both (floating tensors only; null becomes NaN), "default" puts
+    `default` in their place. `default`, in the contract's unit, also stands for a value that is
+    not sent, where values have names: in named rows and in files.
     """
 
     range: tuple[float, float] | None = None
@@ -29,6 +33,7 @@ class ValueRules(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None = None
     nulls: Nulls = "unset"
     description: str = ""
+    default: Default | None = None
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +61,26 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.shape[1:]
 
 
+class Padding(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows of different lengths are brought to one of a few, so that they share batches.
+
+    The length is the size of the varying dimension, of which each input in `values` has one; there
+    stands what follows the values of a shorter row. `buckets`, ascending, are the lengths that a
+    model runs with. Callers do not send `mask`, 1 for each value of a row and 0 for padding, nor
+    `length`, each row's own.
+    """
+
+    buckets: tuple[int, ...]
+    values: dict[str, PadValue]
+    mask: TensorSpec | None = None
+    length: TensorSpec | None = None
+
+    @property
+    def filled(self) -> tuple[TensorSpec, ...]:
+        """The inputs of the model that callers do not send."""
+        return tuple(spec for spec in (self.mask, self.length) if spec is not None)
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What a model version promises: latency target (p99), hard timeout, cap on a batch's rows.
 
@@ -70,11 +95,47 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     on_row_dependence: OnRowDependence = "refuse"
 
 
+class Commodities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bushel of each commodity weighs, for kg/ha ⇄ bushel/acre.
+
+    `column` names the input, or the column of one, whose text says a row's commodity; or all rows
+    are of one `commodity`. `test_weights` are pounds per bushel, by commodity.
+    """
+
+    column: str | None = None
+    commodity: str | None = None
+    test_weights: dict[str, float]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """When a probability counts as positive, and what a mistake costs.
+
+    The probability is the value `place` of a row of `output`; it is positive from `threshold` on.
+    While that is None nothing is decided. `model_sha256`: of the model it was found for, if known.
+    `label_column`: of golden data, where `positive` stands for a true positive. Either both costs
+    are given or `recall_floor`.
+    """
+
+    output: str
+    place: int
+    column: str
+    positive: str
+    label_column: str = ""
+    cost_false_negative: float | None = None
+    cost_false_positive: float | None = None
+    recall_floor: float | None = None
+    threshold: float | None = None
+    threshold_version: str = ""
+    model_sha256: str = ""
+
+
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a gateway must know to accept and answer requests for one model version.
 
+    `inputs` are what callers send. With `padding` these travel padded, see `run_inputs`.
     `model_sha256` covers the artefacts that decide the answers (model.onnx, pipeline.py,
-    contract.toml), so that two workers which serve different files under one name are noticed.
+    contract.toml, threshold.toml), so that two workers which serve different files under one name
+    are noticed.
     """
 
     name: str
@@ -85,6 +146,14 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     serving: Serving = Serving()
     model_sha256: str = ""
     description: str = ""
+    padding: Padding | None = None
+    decision: Decision | None = None
+    commodities: Commodities | None = None
+
+    @property
+    def run_inputs(self) -> tuple[TensorSpec, ...]:
+        """What a run takes, and a frame holds: the callers' inputs, then those that are filled."""
+        return self.inputs if self.padding is None else (*self.inputs, *self.padding.filled)
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""The model repository on disk: `<model>/<version>/{model.onnx, contract.toml, pipeline.py}`."""
+"""The model repository on disk: `<model>/<version>/{model.onnx, pipeline.py, contract.toml, …}`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}|0")
 MODEL_FILE = "model.onnx"
 PIPELINE_FILE = "pipeline.py"
 CONTRACT_FILE = "contract.toml"
+THRESHOLD_FILE = "threshold.toml"
+GOLDEN_FILE = "golden.parquet"
 FILE_BYTES_MAX = 2**31
 
 
@@ -106,9 +108,18 @@ def _refuse_link(path: Path) -> None:
 
 
 def digest(folder: VersionFolder) -> str:
-    """Return the SHA-256 over the version's model, pipeline and contract files, in hexadecimal."""
+    """Return the SHA-256 over the files that decide a version's answers, in hexadecimal."""
+    return _digest(folder, (MODEL_FILE, PIPELINE_FILE, CONTRACT_FILE, THRESHOLD_FILE))
+
+
+def model_digest(folder: VersionFolder) -> str:
+    """Return the SHA-256 over model and pipeline alone: what computes, whatever is promised."""
+    return _digest(folder, (MODEL_FILE, PIPELINE_FILE))
+
+
+def _digest(folder: VersionFolder, names: tuple[str, ...]) -> str:
     total = hashlib.sha256()
-    for name in (MODEL_FILE, PIPELINE_FILE, CONTRACT_FILE):
+    for name in names:
         content = folder.read(name)
         if content is not None:
             total.update(f"{name}\0{len(content)}\0".encode())

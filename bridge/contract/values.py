@@ -32,11 +32,26 @@ class ValueCheck:
         self._limits = _limits(spec)
         self._refuses_nulls = _null_mask(spec)
         self._categories = _categories(spec)
+        self._defaults = _defaults(spec)
 
     @property
     def is_empty(self) -> bool:
-        """Whether every value of the right type passes."""
-        return self._limits is None and self._refuses_nulls is None and not self._categories
+        """Whether every value of the right type passes as it is."""
+        return (
+            self._limits is None
+            and self._refuses_nulls is None
+            and not self._categories
+            and self._defaults is None
+        )
+
+    def accepted(self, array: Array) -> Array:
+        """Return `array` as `check` accepts it, defaults in the place of nulls (NaN)."""
+        if self._defaults is not None:
+            filled = np.isnan(array) & ~np.isnan(self._defaults)
+            if _TRUE in filled.tobytes():
+                array = np.where(filled, self._defaults, array)
+        self.check(array)
+        return array
 
     def check(self, array: Array) -> None:
         """Check `array`, shape (rows, ...) and the tensor's dtype.
@@ -149,6 +164,15 @@ def _null_mask(spec: TensorSpec) -> Array | None:
         return None
     mask = np.array([rules.nulls == "refuse" for rules in _per_column(spec)])
     return _along_columns(mask, spec) if mask.any() else None
+
+
+def _defaults(spec: TensorSpec) -> Array | None:
+    """What stands for a null, NaN where that is no default; None if it never is."""
+    rules = _per_column(spec)
+    if spec.type.kind != "floating" or all(rule.nulls != "default" for rule in rules):
+        return None
+    values = [rule.default if rule.nulls == "default" else math.nan for rule in rules]
+    return _along_columns(np.array(values, dtype=spec.type.dtype), spec)
 
 
 def _categories(spec: TensorSpec) -> list[tuple[int | None, frozenset[object]]]:

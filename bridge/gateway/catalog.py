@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bridge.contract.model import ModelContract
+from bridge.contract.units import Units
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.dialects.door import Door
 from bridge.gateway.framer import FrameRows
 from bridge.gateway.problem import Problem, ProblemCode, no_worker
 from bridge.scheduling.forecast import Capacity
+from bridge.scheduling.lanes import ModelLane, request_rows
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.frame import (
     Heartbeat,
@@ -24,6 +26,8 @@ WORKER_SILENT_S_MAX = 1.0
 # A worker whose run lasts longer than this, and than STALL_RUNS full batches, has stalled.
 STALLED_S_MIN = 3.0
 STALL_RUNS = 3.0
+# What one worker takes of the batch lane at a time: as many as a job's chunk has by default.
+BATCH_FRAME_ROWS = 1_024
 # For so long after its last worker a model is known, and 503; then it is unknown, and 404.
 MODEL_REMEMBERED_S = 60.0
 
@@ -69,6 +73,7 @@ class Catalog:
 
     def __init__(self, limits: InputLimits) -> None:
         self._limits = limits
+        self.units = Units()
         self._workers: dict[str, WorkerView] = {}
         self._versions: dict[str, ModelVersion] = {}
         self._by_model: dict[str, list[str]] = {}
@@ -120,7 +125,7 @@ class Catalog:
     def learn(self, contract: ModelContract, digest: str, now_s: float) -> None:
         """Add or replace a model version; requests in flight keep their permits."""
         self._has_learned = True
-        door = Door(contract, self._limits)
+        door = Door(contract, self._limits, self.units)
         self._versions[contract.key] = ModelVersion(contract, digest, door, served_s=now_s)
         self._capacities.pop(contract.key, None)
         self._index()
@@ -195,12 +200,19 @@ class Catalog:
             if model_key in view.services
         )
 
-    def frame_rows(self, model_key: str) -> FrameRows:
-        """Return how large a model version's requests and frames may be.
+    def frame_rows(self, lane: ModelLane) -> FrameRows:
+        """Return how large the requests and frames of a model version's lane may be.
 
-        No larger than the batch of any worker heard of; for several workers see
-        `Capacity.frame_rows`.
+        Online no larger than the batch of any worker heard of; for several workers see
+        `Capacity.frame_rows`. In the batch lane workers look at requests, not at frames.
         """
+        online = self._online_frame_rows(lane.model_key)
+        if lane.lane == "online":
+            return online
+        rows = request_rows(online.request)
+        return FrameRows(rows, max(rows, BATCH_FRAME_ROWS))
+
+    def _online_frame_rows(self, model_key: str) -> FrameRows:
         known = self._capacities.get(model_key)
         if known is not None and known[0] is not None:
             return FrameRows(known[0].batch_rows, known[0].frame_rows)

@@ -7,13 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.gateway.catalog import Catalog, ModelVersion
-from bridge.gateway.dialects.call import InferCall
-from bridge.gateway.problem import no_worker, overloaded, queue_unavailable
+from bridge.gateway.dialects.call import BATCH_PRIORITY, InferCall
+from bridge.gateway.problem import batch_lane_full, no_worker, overloaded, queue_unavailable
 from bridge.scheduling.admission import Admission, Permit, Refusal
 from bridge.scheduling.ask import Ask, Priority
+from bridge.scheduling.batch_room import BatchPermit, BatchRoom
+from bridge.wire.block import block_bytes
 
 # By `parameters.priority`; the last stands for all above.
 _PRIORITIES = (Priority.DEFAULT, Priority.CRITICAL, Priority.DEFAULT, Priority.SHEDDABLE)
+# A batch-lane request without a timeout of its own: the lane may have a fiftieth of the run time
+# only, and then some thousand rows of a slow model take minutes.
+BATCH_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Admitted:
 
     version: ModelVersion
     call: InferCall
-    permit: Permit
+    permit: Permit | BatchPermit
     deadline_s: float
 
 
@@ -38,6 +43,7 @@ class Entrance:
     ) -> None:
         self._catalog = catalog
         self._admission = admission
+        self._batch_room = BatchRoom()
         self._is_queue_up = is_queue_up
         self._now_s = now_s
 
@@ -58,17 +64,30 @@ class Entrance:
 
         A call without a timeout of its own is judged by the model's latency target and ends at
         the model's timeout; one with its own is judged by it and ends at it. `received_s` is the
-        loop's time at which the request arrived.
+        loop's time at which the request arrived. A batch-lane call has no target: see `BatchRoom`.
 
         Raises:
-            Problem: `overloaded` with an honest Retry-After, or as `check_open`.
+            Problem: `overloaded` or `batch_lane_full` with an honest Retry-After, or as
+                `check_open`.
         """
         now_s = self._asked(version)
+        if call.priority == BATCH_PRIORITY:
+            return self._admit_batch(version, call, now_s, received_s)
         ask = self._ask(version, call.rows, call.timeout_s, call.priority, received_s)
         decision = self._admission.admit(now_s, ask)
         if isinstance(decision, Refusal):
             raise overloaded(decision.retry_after_s)
         return Admitted(version, call, decision, ends_s(version, call.timeout_s, received_s))
+
+    def _admit_batch(
+        self, version: ModelVersion, call: InferCall, now_s: float, received_s: float
+    ) -> Admitted:
+        size = sum(map(block_bytes, call.tensors.values()))
+        decision = self._batch_room.enter(now_s, call.rows, size)
+        if isinstance(decision, Refusal):
+            raise batch_lane_full(decision.retry_after_s)
+        timeout_s = BATCH_TIMEOUT_S if call.timeout_s is None else call.timeout_s
+        return Admitted(version, call, decision, received_s + timeout_s)
 
     def admit_together(
         self,

@@ -194,6 +194,9 @@ class FlightTable:
     def _expire(self, launch: Launch) -> None:
         for flight in launch.flights:
             if self._leave(flight):
+                if launch.lane == "batch":
+                    # Workers hold no batch-lane request to its deadline.
+                    self._abandoned.append(flight.request_id)
                 flight.caller.settle(expired())
 
     def _leave(self, flight: Flight) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bridge.gateway.launch import Flight, Launch, Parts
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire.block import block_bytes, to_block
 from bridge.wire.frame import (
     FRAME_BYTES_MAX,
@@ -34,9 +35,9 @@ FRAME_BYTES_TARGET = FRAME_BYTES_MAX // 2
 
 @dataclass(frozen=True, slots=True)
 class PackedFrame:
-    """One frame ready to be sent, and the flights that it carries."""
+    """One frame ready to be sent, where to, and the flights that it carries."""
 
-    model_key: str
+    lane: ModelLane
     data: bytes
     flights: tuple[Flight, ...]
 
@@ -72,12 +73,12 @@ class Framer:
     def __init__(
         self,
         gateway_id: str,
-        frame_rows: Callable[[str], FrameRows],
+        frame_rows: Callable[[ModelLane], FrameRows],
         server_us: Callable[[float], int],
         in_flight_rows: Callable[[str], int],
         overhead_s: Callable[[], float],
     ) -> None:
-        """`frame_rows` and `in_flight_rows` say how a model version's frames are to be, now.
+        """`frame_rows` says how a lane's frames are to be now; `in_flight_rows` counts online rows.
 
         `server_us` converts monotonic seconds; `overhead_s` is o, for those who choose B.
         """
@@ -99,23 +100,24 @@ class Framer:
     def drain(self, is_wanted: Callable[[Flight], bool]) -> list[PackedFrame]:
         """Return what was collected, as frames, without the flights nobody wants any more."""
         waiting, self._waiting = self._waiting, []
-        groups: dict[tuple[str, Signature], list[Launch]] = {}
+        groups: dict[tuple[ModelLane, Signature], list[Launch]] = {}
         for launch in waiting:
             launch.is_sent = True
             if launch.open:
-                key = (launch.model_key, tuple([a.shape[1:] for a in launch.tensors.values()]))
+                lane = ModelLane(launch.model_key, launch.lane)
+                key = (lane, tuple([a.shape[1:] for a in launch.tensors.values()]))
                 groups.setdefault(key, []).append(launch)
         frames: list[PackedFrame] = []
-        for (model_key, _), launches in groups.items():
-            most = self._frame_rows(model_key)
+        for (lane, _), launches in groups.items():
+            most = self._frame_rows(lane)
             if _fit_whole(launches, most):
-                frames.append(self._pack_whole(model_key, launches))
+                frames.append(self._pack_whole(lane, launches))
                 continue
             flights = [one for launch in launches for one in launch.flights if is_wanted(one)]
-            frames += [self._pack(model_key, load) for load in _loads(flights, most)]
+            frames += [self._pack(lane, load) for load in _loads(flights, most)]
         return frames
 
-    def _pack_whole(self, model_key: str, launches: list[Launch]) -> PackedFrame:
+    def _pack_whole(self, lane: ModelLane, launches: list[Launch]) -> PackedFrame:
         """Pack launches none of whose flights is missing or split: the usual case, and cheap."""
         entries: list[RequestEntry] = []
         flights: list[Flight] = []
@@ -125,18 +127,18 @@ class Framer:
             entries += [RequestEntry(one.request_id, 0, one.rows, *times) for one in launch.flights]
         arrays = [launch.tensors for launch in launches]
         blocks = [to_block(name, [array[name] for array in arrays]) for name in arrays[0]]
-        return self._frame(model_key, entries, blocks, flights)
+        return self._frame(lane, entries, blocks, flights)
 
-    def _pack(self, model_key: str, load: _Load) -> PackedFrame:
+    def _pack(self, lane: ModelLane, load: _Load) -> PackedFrame:
         parts = load.parts
         entries = [self._entry(part) for part in parts]
         tensors = [part.flight.tensors for part in parts]
         blocks = [to_block(name, _rows(parts, tensors, name)) for name in tensors[0]]
-        return self._frame(model_key, entries, blocks, [part.flight for part in parts])
+        return self._frame(lane, entries, blocks, [part.flight for part in parts])
 
     def _frame(
         self,
-        model_key: str,
+        lane: ModelLane,
         entries: list[RequestEntry],
         blocks: list[Tensor],
         flights: list[Flight],
@@ -144,13 +146,13 @@ class Framer:
         frame = RequestFrame(
             frame_id=secrets.token_bytes(REQUEST_ID_BYTES),
             gateway=self._gateway_id,
-            lane="online",
+            lane=lane.lane,
             requests=entries,
             tensors=blocks,
-            in_flight_rows=self._in_flight_rows(model_key),
+            in_flight_rows=self._in_flight_rows(lane.model_key) if lane.lane == "online" else 0,
             overhead_us=int(self._overhead_s() * 1e6),
         )
-        return PackedFrame(model_key, encode_frame(frame), tuple(flights))
+        return PackedFrame(lane, encode_frame(frame), tuple(flights))
 
     def _entry(self, part: _Part) -> RequestEntry:
         flight = part.flight

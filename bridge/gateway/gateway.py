@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 
 from bridge.contract.model import ModelContract
+from bridge.gateway.batch_frames import BatchFrames
 from bridge.gateway.catalog import Catalog, ModelVersion
 from bridge.gateway.dialects.call import Array, InputLimits
 from bridge.gateway.dialects.metadata import Measured
@@ -54,6 +55,7 @@ class Gateway:
         self.flights = FlightTable(loop)
         self.is_draining = False
         self._ready = asyncio.Event()
+        self._units_loaded: asyncio.Future[None] | None = None
         self._overhead = Overhead()
         self.admission = Admission(self._overhead)
         clock = ServerClock()
@@ -64,7 +66,10 @@ class Gateway:
             self.admission.own_rows,
             lambda: self._overhead.worst_s,
         )
-        outbox = Outbox(self._take_frames, self.flights.take_abandoned)
+        self._batch_frames = BatchFrames(self.flights.waits_for)
+        outbox = Outbox(
+            self._take_frames, self.flights.take_abandoned, self._batch_frames.take_unwanted
+        )
         self.link = link = QueueLink(redis_url, self.gateway_id, self, outbox, clock)
         self.entrance = Entrance(self.catalog, self.admission, lambda: link.is_up, self._now_s)
         self._news = WorkerNews(
@@ -90,6 +95,21 @@ class Gateway:
         """Return when the queue is connected and a worker's contracts have arrived."""
         await self._ready.wait()
 
+    async def load_units(self) -> float:
+        """Return when conversions between units wait for nothing, and how many seconds that took.
+
+        The first time it is about a second of CPU, in a thread beside the event loop. That is no
+        fault of the request that needs it, and is not to count against its deadline.
+        """
+        if self.catalog.units.is_loaded:
+            return 0.0
+        began_s = self._now_s()
+        if self._units_loaded is None:
+            self._units_loaded = asyncio.ensure_future(asyncio.to_thread(self.catalog.units.load))
+        # Shielded: others wait for it, too.
+        await asyncio.shield(self._units_loaded)
+        return self._now_s() - began_s
+
     def find(self, model: str, version: str | None) -> ModelVersion:
         """Return a model version; see `Catalog.find`."""
         return self.catalog.find(model, version)
@@ -113,6 +133,9 @@ class Gateway:
             self._now_s(),
             admitted.deadline_s,
         )
+        if (padded := admitted.call.padded) is not None:
+            model = admitted.version.contract.name
+            self.tally.padded(model, admitted.call.rows, padded.length, padded.bucket)
         return self._launch(launch, (admitted.call.rows,), (_Listener(settle),))[0]
 
     def launch_together(
@@ -189,6 +212,10 @@ class Gateway:
         for flight in frame.flights:
             self.flights.fail(flight, queue_unavailable())
 
+    def on_frame_queued(self, frame: PackedFrame, entry_id: bytes) -> None:
+        """Note where a frame is."""
+        self._batch_frames.queued(frame, entry_id)
+
     def on_queue_lost(self) -> None:
         """Answer 503 to everything in flight: its queue is gone."""
         lost = self.flights.fail_all(queue_unavailable)
@@ -239,12 +266,17 @@ class Gateway:
         self.tally.failed(model, outcome.code.value)
         if outcome.code is ProblemCode.EXPIRED:
             self.metrics.expired.inc()
-            self.admission.observe_answers(launch.model_key, launch.permit, self._now_s())
+            if isinstance(launch.permit, Permit):
+                self.admission.observe_answers(launch.model_key, launch.permit, self._now_s())
 
     def count_answers(self, launch: Launch, model: str, queue_delays_s: list[float]) -> None:
         """Count requests of a launch that are answered now, after so many seconds before a run."""
         now_s = self._now_s()
         requests = len(queue_delays_s)
+        if not isinstance(launch.permit, Permit):
+            # Of the batch lane: nobody was promised a time.
+            self.tally.scored(model, requests)
+            return
         self.admission.observe_answers(launch.model_key, launch.permit, now_s, requests)
         self.tally.answered(model, now_s - launch.launched_s, queue_delays_s)
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from bridge.contract.invalid import InvalidInput
+from bridge.gateway.body import read_body, refuse_encoded
 from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects import metadata
 from bridge.gateway.dialects.call import InputLimits
@@ -18,13 +19,19 @@ from bridge.gateway.dialects.repository import parse_ready_only
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.inference import (
     BODY_BYTES_MAX,
-    BODY_S_MAX,
     INFERENCE_LENGTH_HEADER,
+    NAMED_PATH_END,
     Inference,
     InferHead,
-    body_timeout,
-    refuse_too_large,
+    Opened,
+    may_state_units,
 )
+from bridge.gateway.jobs.access import JobAccess
+from bridge.gateway.jobs.routes import JobRoutes
+from bridge.gateway.jobs.submission import refuse_longer
+from bridge.gateway.jobs.view import JOBS_PATH
+from bridge.gateway.later.acceptance import Acceptance
+from bridge.gateway.later.prefer import PREFER_HEADER, parse_prefer
 from bridge.gateway.openapi import openapi_document
 from bridge.gateway.problem import STATUS, Problem, ProblemCode, overloaded
 from bridge.gateway.reply import TIMEOUT_HEADER
@@ -35,21 +42,25 @@ _HTTP_VERSIONS = (HttpVersion10, HttpVersion11)
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Expecting = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
 class Routes:
     """The handlers of one gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, jobs: JobAccess | None = None) -> None:
         self._gateway = gateway
+        self._jobs = JobRoutes(gateway, jobs)
         self._inference = Inference(gateway)
+        self._acceptance = None if jobs is None else Acceptance.of(gateway, jobs)
         self._streams = Streams(gateway, self._inference)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         app = web.Application(middlewares=[self._translate], client_max_size=BODY_BYTES_MAX)
-        get = partial(app.router.add_get, expect_handler=self._expect)
-        post = partial(app.router.add_post, expect_handler=self._expect)
+        expect = self._expecting(lambda _: BODY_BYTES_MAX)
+        get = partial(app.router.add_get, expect_handler=expect)
+        post = partial(app.router.add_post, expect_handler=expect)
         get("/v2", self.server_metadata)
         get("/v2/", self.server_metadata)
         get("/v2/health/live", self.live)
@@ -58,9 +69,15 @@ class Routes:
             get(prefix, self.model_metadata)
             get(f"{prefix}/ready", self.model_ready)
             post(f"{prefix}/infer", self.infer)
+            post(f"{prefix.replace('/v2', '/v1', 1)}{NAMED_PATH_END}", self.infer)
             # Not a `get` of ours: a handshake has no body to expect, and there is nothing to HEAD.
             app.router.add_get(f"{prefix}/stream", self._streams.stream, allow_head=False)
         post("/v2/repository/index", self.repository_index)
+        for method, path, handler in self._jobs.handlers():
+            add = get if method == hdrs.METH_GET else partial(app.router.add_route, method)
+            add(path, handler)
+        expect_upload = self._expecting(self._jobs.bytes_max)
+        app.router.add_post(JOBS_PATH, self._jobs.submit, expect_handler=expect_upload)
         get("/metrics", self.metrics)
         get("/openapi.json", self.openapi)
         return app
@@ -95,8 +112,8 @@ class Routes:
 
     async def repository_index(self, request: web.Request) -> web.StreamResponse:
         """POST /v2/repository/index: what is served; nothing can be loaded over the network."""
-        _refuse_encoded(request)
-        ready_only = parse_ready_only(await _read_body(request), InputLimits().json_depth_max)
+        refuse_encoded(request)
+        ready_only = parse_ready_only(await read_body(request), InputLimits().json_depth_max)
         return json_response(
             [
                 {
@@ -112,6 +129,7 @@ class Routes:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """GET /metrics, Prometheus text format."""
+        await self._jobs.refresh(self._gateway.metrics)
         body = self._gateway.metrics.exposition(self._gateway.set_gauges)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _METRICS_TYPE})
 
@@ -121,14 +139,35 @@ class Routes:
         return json_response(openapi_document([version.contract for version in versions]))
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
-        """POST /v2/models/{m}[/versions/{v}]/infer."""
+        """POST /v2/models/{m}[/versions/{v}]/infer, and /v1/…/predict for named rows."""
         received_s = asyncio.get_running_loop().time()
         head = _infer_head(request)
+        preference = parse_prefer(request.headers.getall(PREFER_HEADER, ()))
+        if preference is not None and self._acceptance is not None:
+            self._gateway.find(head.model, head.version)
+            body = await read_body(request)
+            answer = partial(self._answer, request, head, body, received_s)
+            return await self._acceptance.respond(request, head, body, preference, answer)
         opened = self._inference.open(head)
-        body = await _read_body(request)
+        body = await read_body(request)
+        return await self._answer(request, head, body, received_s, opened)
+
+    async def _answer(
+        self,
+        request: web.Request,
+        head: InferHead,
+        body: bytes,
+        received_s: float,
+        opened: Opened | None = None,
+    ) -> web.StreamResponse:
+        """Answer now; `opened` is None where the head has not been looked at yet."""
+        if opened is None:
+            opened = self._inference.open(head)
         retry_after_s = self._inference.refused_unread(opened, body, received_s)
         if retry_after_s is not None:
             raise overloaded(retry_after_s)
+        if head.is_named and may_state_units(body):
+            received_s += await self._gateway.load_units()
         admitted = self._inference.admit(head, opened, body, received_s)
         landed = await self._gateway.answer(admitted)
         reply = self._inference.reply(
@@ -140,20 +179,24 @@ class Routes:
         info = request.match_info
         return self._gateway.find(info["model"], info.get("version"))
 
-    async def _expect(self, request: web.Request) -> web.StreamResponse | None:
-        """Say 100 only to a body that would be taken; otherwise the refusal comes first.
+    def _expecting(self, bytes_max: Callable[[web.Request], int]) -> Expecting:
+        """Return what says 100 only to a body that would be taken; else the refusal comes first.
 
-        aiohttp calls this before any middleware, so a refusal is translated here.
+        aiohttp calls it before any middleware, so a refusal is translated here.
         """
-        try:
-            _refuse_encoded(request)
-            refuse_too_large(request.content_length)
-        except Problem as problem:
-            return self._refusal(request, problem)
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # What was written so far is not the answer.
-        request.writer.output_size = 0
-        return None
+
+        async def expect(request: web.Request) -> web.StreamResponse | None:
+            try:
+                refuse_encoded(request)
+                refuse_longer(request.content_length, bytes_max(request))
+            except Problem as problem:
+                return self._refusal(request, problem)
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # What was written so far is not the answer.
+            request.writer.output_size = 0
+            return None
+
+        return expect
 
     @web.middleware
     async def _translate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -193,43 +236,6 @@ def _refuse_protocol(request: web.BaseRequest) -> None:
         raise Problem(ProblemCode.BAD_FRAMING, "only HTTP/1.1 and HTTP/1.0 are spoken, no tunnels")
 
 
-def _refuse_encoded(request: web.BaseRequest) -> None:
-    headers = request.headers
-    # A header may be there twice: the body is what all of them together say.
-    for encoding in headers.getall(hdrs.CONTENT_ENCODING, ()):
-        if encoding.strip().lower() != "identity":
-            raise Problem(ProblemCode.ENCODING, "compressed bodies are not accepted")
-    if headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
-        raise Problem(ProblemCode.ENCODING, "the only transfer encoding accepted is chunked")
-
-
-async def _read_body(request: web.BaseRequest) -> bytes:
-    """Return the body; bounded in size and time, refused by its announced size first."""
-    _refuse_encoded(request)
-    refuse_too_large(request.content_length)
-    content = request.content
-    if content.is_eof():
-        # Most bodies arrive with their headers: no timer is needed for them.
-        body = content.read_nowait()
-        refuse_too_large(len(body))
-        return body
-    try:
-        async with asyncio.timeout(BODY_S_MAX):
-            first = await content.readany()
-            if content.at_eof():
-                refuse_too_large(len(first))
-                return first
-            chunks, size = [first], len(first)
-            while not content.at_eof():
-                chunk = await content.readany()
-                chunks.append(chunk)
-                size += len(chunk)
-                refuse_too_large(size)
-    except TimeoutError:
-        raise body_timeout() from None
-    return b"".join(chunks)
-
-
 def _infer_head(request: web.Request) -> InferHead:
     info, headers = request.match_info, request.headers
     return InferHead(
@@ -239,6 +245,7 @@ def _infer_head(request: web.Request) -> InferHead:
         headers.get(INFERENCE_LENGTH_HEADER),
         headers.get(TIMEOUT_HEADER),
         headers.get(PRIORITY_HEADER),
+        is_named=request.path.endswith(NAMED_PATH_END),
     )
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.catalog import ModelVersion
-from bridge.gateway.dialects.call import TIMEOUT_MAX_S, InferCall
+from bridge.gateway.dialects.call import BATCH_PRIORITY, TIMEOUT_MAX_S, InferCall
 from bridge.gateway.dialects.priority import parse_priority_header
 from bridge.gateway.dialects.timeout import parse_timeout_ms
 from bridge.gateway.entrance import Admitted
@@ -30,6 +30,7 @@ BODY_S_MAX = 10.0
 # Bodies are judged unread for so long after one was refused. Otherwise nearly all are let in, and
 # would only be judged twice.
 PRESSED_S = 0.1
+NAMED_PATH_END = "/predict"
 INFERENCE_LENGTH_HEADER = "Inference-Header-Content-Length"
 _INFERENCE_LENGTH_DIGITS_MAX = 10
 # What an operator must hear of; refusals and expiries are counted instead.
@@ -37,7 +38,10 @@ _LOGGED_STATUSES = (422, 500)
 
 
 class InferHead(msgspec.Struct, frozen=True, gc=False):
-    """What the path and the headers of an inference request say, as they were sent."""
+    """What the path and the headers of an inference request say, as they were sent.
+
+    `is_named`: the path says that the body is named rows, not tensors.
+    """
 
     model: str
     version: str | None
@@ -45,6 +49,7 @@ class InferHead(msgspec.Struct, frozen=True, gc=False):
     inference_length: str | None
     timeout_ms: str | None
     priority: str | None
+    is_named: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -126,6 +131,8 @@ class Inference:
         gateway does, and an exception costs more than the decision, above all where a frame that
         holds it makes it a cycle for the garbage collector.
         """
+        if opened.priority == BATCH_PRIORITY:
+            return []
         own_s = None if opened.timeout_s is None else min(opened.timeout_s, TIMEOUT_MAX_S)
         hints = self._entrance.refused_early(
             opened.version, requests, own_s, opened.priority or 0, received_s
@@ -147,7 +154,7 @@ class Inference:
     def _admit_body(
         self, head: InferHead, opened: Opened, body: bytes, received_s: float
     ) -> Admitted:
-        call = opened.version.door.parse(head.content_type, inference_length(head), body)
+        call = parsed_call(opened.version, head, body)
         # What the headers say beats the body.
         if opened.timeout_s is not None:
             call = call.with_timeout(opened.timeout_s)
@@ -183,11 +190,27 @@ class Inference:
         self._gateway.tally.refused(code.value)
 
 
+def parsed_call(version: ModelVersion, head: InferHead, body: bytes) -> InferCall:
+    """Return the call that a whole body holds.
+
+    Raises:
+        InvalidInput: the body is not what its dialect or the contract accepts.
+    """
+    if head.is_named:
+        return version.door.parse_named(head.content_type, body)
+    return version.door.parse(head.content_type, inference_length(head), body)
+
+
 def judged_by_head(opened: Opened, body: bytes) -> bool:
     """Return whether nothing in the body can change by when, and how urgently, it is wanted."""
     return (opened.timeout_s is not None or b"timeout" not in body) and (
         opened.priority is not None or b"priority" not in body
     )
+
+
+def may_state_units(body: bytes) -> bool:
+    """Return whether a body of named rows can need a conversion of units; spelled plainly."""
+    return b'unit"' in body or b'units"' in body
 
 
 def refuse_too_large(size: int | None) -> None:

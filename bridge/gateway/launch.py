@@ -15,6 +15,8 @@ import numpy as np
 
 from bridge.gateway.problem import Problem
 from bridge.scheduling.admission import Permit
+from bridge.scheduling.batch_room import BatchPermit
+from bridge.scheduling.lanes import Lane
 from bridge.wire.frame import ResultEntry
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -135,7 +137,7 @@ class Launch:
         self,
         model_key: str,
         tensors: Mapping[str, Array],
-        permit: Permit,
+        permit: Permit | BatchPermit,
         launched_s: float,
         deadline_s: float,
         destination: Destination | None = None,
@@ -150,6 +152,11 @@ class Launch:
         self.expiry: asyncio.TimerHandle | None = None
         self.open = 0
         self.is_sent = False
+
+    @property
+    def lane(self) -> Lane:
+        """The lane that its permit is for."""
+        return self.permit.lane
 
     def leave(self, requests: int, rows: int) -> None:
         """Note that so many requests with so many rows are no longer in flight."""

@@ -47,6 +47,13 @@ class GatewayMetrics:
         self.expired = self._counter("expired", "Admitted requests that met their deadline", ())
         self.abandoned = self._counter("abandoned", "Requests whose caller has gone", ())
         self.strays = self._counter("stray_results", "Results that nobody waited for", ())
+        self.steps = self._counter(
+            "steps", "Places for values in padded rows: rows times the length of their bucket",
+            ("model",),
+        )  # fmt: skip
+        self.padding_steps = self._counter(
+            "padding_steps", "How many of batchbridge_steps hold padding", ("model",)
+        )
         self.frames = self._counter("frames", "Request frames sent", ())
         self.bad_replies = self._counter("bad_replies", "Replies that could not be decoded", ())
         self.reclaimed = self._counter("reclaimed", "Frames taken over from other workers", ())
@@ -75,6 +82,14 @@ class GatewayMetrics:
         self.keeps_target = Gauge(
             "batchbridge_keeps_latency_target", "Whether any batch size keeps the latency target",
             ("model",), registry=self.registry, multiprocess_mode="livemin",
+        )  # fmt: skip
+        self.jobs = Gauge(
+            "batchbridge_jobs", "Jobs in the store, by state", ("state",),
+            registry=self.registry, multiprocess_mode="livemostrecent",
+        )  # fmt: skip
+        self.job_bytes = Gauge(
+            "batchbridge_job_bytes", "Bytes that jobs occupy in the store",
+            registry=self.registry, multiprocess_mode="livemostrecent",
         )  # fmt: skip
         self.worker_busy = self._counter("worker_busy_seconds", "Time of workers in runs", ())
         self.worker_gap = self._counter(

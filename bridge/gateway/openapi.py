@@ -16,10 +16,11 @@ from typing import Any
 import orjson
 
 from bridge.contract.datatype import DATATYPES
-from bridge.contract.example import example_rows
+from bridge.contract.example import Array, example_inputs
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.gateway.dialects.metadata import server_metadata
+from bridge.gateway.dialects.named_example import named_example
 from bridge.gateway.problem import STATUS, invalid_status
 
 Json = dict[str, Any]
@@ -31,8 +32,8 @@ EXAMPLE_VALUES_MAX = 1_024
 _REQUEST_ID_SHOWN = "3b5ebd9e6f780e4f"
 # Bad framing, a method that the path does not know and a strange Expect can meet any path.
 _STATUS_ANYWHERE = ("400", "405", "417")
-_MODEL_PATH = "/v2/models/{model}"
-_VERSION_PATH = "/v2/models/{model}/versions/{version}"
+_MODEL_PART = "/models/{model}"
+_VERSION_PART = "/models/{model}/versions/{version}"
 
 
 def openapi_document(contracts: Sequence[ModelContract] = ()) -> Json:
@@ -101,13 +102,13 @@ def _complete_error(response: Json, codes: list[str]) -> None:
 def _add_twins(paths: Json) -> None:
     """Add the paths that answer as another does: with a version, with a slash at the end."""
     for path, item in list(paths.items()):
-        if path.startswith(_MODEL_PATH):
+        if _MODEL_PART in path:
             twin = _twin(item, "OfVersion", ", by a version of your choice")
             for operation in twin.values():
                 operation["parameters"].insert(1, {"$ref": "#/components/parameters/Version"})
                 # The links lead to the unversioned paths.
                 operation["responses"].get("200", {}).pop("links", None)
-            paths[path.replace(_MODEL_PATH, _VERSION_PATH)] = twin
+            paths[path.replace(_MODEL_PART, _VERSION_PART)] = twin
     paths["/v2/"] = _twin(paths["/v2"], "WithSlash", "")
 
 
@@ -136,25 +137,30 @@ def _add_examples(components: Json, newest: dict[str, ModelContract]) -> None:
         name: {"summary": contract.description or name, "value": example_request(contract)}
         for name, contract in shown.items()
     }
+    named = components["requestBodies"]["NamedRows"]["content"]["application/json"]
+    named["examples"] = {
+        name: {"summary": contract.description or name, "value": named_example(contract)}
+        for name, contract in shown.items()
+    }
 
 
 def _has_example(contract: ModelContract) -> bool:
     """Whether one row can be shown: no FP16, which JSON does not carry, and not too large."""
     if any(spec.datatype == "FP16" for spec in contract.inputs):
         return False
-    return sum(example_rows(spec, 1).size for spec in contract.inputs) <= EXAMPLE_VALUES_MAX
+    return sum(array.size for array in example_inputs(contract, 1).values()) <= EXAMPLE_VALUES_MAX
 
 
 def example_request(contract: ModelContract) -> Json:
     """Return a V2 request of one made-up row that the contract allows, as a JSON-able value."""
-    request: Json = {"inputs": [_example_input(spec) for spec in contract.inputs]}
+    rows = example_inputs(contract, 1)
+    request: Json = {"inputs": [_example_input(s, rows[s.name]) for s in contract.inputs]}
     if any(spec.datatype == "FP16" for spec in contract.outputs):
         request["parameters"] = {"binary_data_output": True}
     return request
 
 
-def _example_input(spec: TensorSpec) -> Json:
-    array = example_rows(spec, 1)
+def _example_input(spec: TensorSpec, array: Array) -> Json:
     values = array.ravel().tolist()
     if spec.datatype == "FP32":
         # As FP64 0.1 would be shown as 0.10000000149011612.

@@ -21,6 +21,8 @@ class ProblemCode(StrEnum):
 
     UNKNOWN_MODEL = "unknown_model"
     UNKNOWN_PATH = "unknown_path"
+    UNKNOWN_JOB = "unknown_job"
+    JOBS_OFF = "jobs_off"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     MEDIA_TYPE = "media_type"
     ENCODING = "encoding"
@@ -30,6 +32,17 @@ class ProblemCode(StrEnum):
     HEADER = "header"
     EXPECTATION = "expectation_failed"
     OVERLOADED = "overloaded"
+    BATCH_LANE_FULL = "batch_lane_full"
+    TOO_MANY_JOBS = "too_many_jobs"
+    TOO_MANY_UPLOADS = "too_many_uploads"
+    STORAGE_FULL = "storage_full"
+    NOT_FINISHED = "not_finished"
+    JOB_FAILED = "job_failed"
+    JOB_CANCELLED = "job_cancelled"
+    JOB_STATE = "job_state"
+    KEY_IN_USE = "idempotency_key_in_use"
+    KEY_REUSED = "idempotency_key_reused"
+    RANGE = "range"
     NO_WORKER = "no_worker"
     QUEUE_UNAVAILABLE = "queue_unavailable"
     EXPIRED = "deadline_exceeded"
@@ -43,6 +56,8 @@ class ProblemCode(StrEnum):
 STATUS: dict[ProblemCode, int] = {
     ProblemCode.UNKNOWN_MODEL: 404,
     ProblemCode.UNKNOWN_PATH: 404,
+    ProblemCode.UNKNOWN_JOB: 404,
+    ProblemCode.JOBS_OFF: 404,
     ProblemCode.METHOD_NOT_ALLOWED: 405,
     ProblemCode.MEDIA_TYPE: 415,
     ProblemCode.ENCODING: 415,
@@ -52,6 +67,17 @@ STATUS: dict[ProblemCode, int] = {
     ProblemCode.HEADER: 400,
     ProblemCode.EXPECTATION: 417,
     ProblemCode.OVERLOADED: 429,
+    ProblemCode.BATCH_LANE_FULL: 429,
+    ProblemCode.TOO_MANY_JOBS: 429,
+    ProblemCode.TOO_MANY_UPLOADS: 429,
+    ProblemCode.STORAGE_FULL: 507,
+    ProblemCode.NOT_FINISHED: 409,
+    ProblemCode.JOB_FAILED: 409,
+    ProblemCode.JOB_CANCELLED: 409,
+    ProblemCode.JOB_STATE: 409,
+    ProblemCode.KEY_IN_USE: 409,
+    ProblemCode.KEY_REUSED: 422,
+    ProblemCode.RANGE: 416,
     ProblemCode.NO_WORKER: 503,
     ProblemCode.QUEUE_UNAVAILABLE: 503,
     ProblemCode.EXPIRED: 504,
@@ -103,6 +129,15 @@ def overloaded(retry_after_s: float) -> Problem:
     return Problem(
         ProblemCode.OVERLOADED,
         "the request could not be answered in time; nothing was started, come back later",
+        retry_after_s=retry_after_s,
+    )
+
+
+def batch_lane_full(retry_after_s: float) -> Problem:
+    """Return the refusal of a batch-lane request while too many rows of that lane are in flight."""
+    return Problem(
+        ProblemCode.BATCH_LANE_FULL,
+        "the batch lane is full; nothing was started, come back later",
         retry_after_s=retry_after_s,
     )
 

@@ -28,8 +28,12 @@ from bridge.gateway.express.head import Heads
 from bridge.gateway.express.turn import Turn
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes
+from bridge.gateway.jobs.access import JobAccess
+from bridge.gateway.later.running import run_later
+from bridge.gateway.later.store_threads import StoreThreads
 from bridge.gateway.metrics import GatewayMetrics
 from bridge.gateway.settings import GatewaySettings
+from bridge.job_store.store import JobStore
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +69,9 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
     gateway = Gateway(settings.redis_url, InputLimits(), GatewayMetrics(settings.metrics_dir))
     listening = _listen(settings)
     connections = Connections(_connection_limits())
+    access = _job_access(settings)
     runner = web.AppRunner(
-        Routes(gateway).application(),
+        Routes(gateway, access).application(),
         handler_cancellation=True,
         shutdown_timeout=CUT_OFF_S_MAX,
     )
@@ -78,17 +83,40 @@ async def run_gateway(settings: GatewaySettings, on_ready: Callable[[str, int], 
     log.info("listening", host=host, port=port, gateway=gateway.gateway_id)
     async with asyncio.TaskGroup() as tasks:
         link = tasks.create_task(gateway.link.run(), name="queue-link")
+        jobs = tasks.create_task(_run_jobs(access), name="jobs")
+        later = tasks.create_task(_run_later(gateway, access), name="later")
         announce = tasks.create_task(_announce(gateway, on_ready, host, port), name="announce")
         await stop.wait()
         log.info("draining", in_flight=len(gateway.flights))
         gateway.is_draining = True
         server.close()
         announce.cancel()
+        later.cancel()
         await _drain(gateway, connections)
         await runner.cleanup()
         connections.cut_off()
+        jobs.cancel()
         link.cancel()
+    if access is not None:
+        access.close()
     log.info("stopped")
+
+
+def _job_access(settings: GatewaySettings) -> JobAccess | None:
+    jobs = settings.jobs
+    if jobs is None:
+        return None
+    return JobAccess(JobStore(settings.redis_url, jobs.bounds), jobs, StoreThreads())
+
+
+async def _run_jobs(access: JobAccess | None) -> None:
+    if access is not None:
+        await access.run()
+
+
+async def _run_later(gateway: Gateway, access: JobAccess | None) -> None:
+    if access is not None:
+        await run_later(gateway, access)
 
 
 async def _announce(

@@ -52,6 +52,9 @@ class LinkEvents(Protocol):
     def on_frame_lost(self, frame: PackedFrame) -> None:
         """A frame was refused by the server, or nobody can say whether it arrived."""
 
+    def on_frame_queued(self, frame: PackedFrame, entry_id: bytes) -> None:
+        """A frame is in its stream, as this entry."""
+
     def on_queue_lost(self) -> None:
         """The server cannot be reached, or another or an empty one answered."""
 
@@ -61,10 +64,14 @@ class LinkEvents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Where the writer takes from: frames to send and ids of abandoned requests."""
+    """Where the writer takes from: frames to send and ids of abandoned requests.
+
+    `unwanted`: entries to be taken out of the queue, by stream; asked at each beat.
+    """
 
     frames: Callable[[], list[PackedFrame]]
     abandoned: Callable[[], list[bytes]]
+    unwanted: Callable[[], dict[str, list[bytes]]]
 
 
 class QueueLink:
@@ -189,7 +196,7 @@ class QueueLink:
         wanted, self._wanted = self._wanted, {}
         beat, self._beat_due = self._beat_due, False
         commands: list[Command] = [
-            ("XADD", keys.online_key(frame.model_key), "*", keys.FRAME_FIELD, frame.data)
+            ("XADD", keys.lane_key(*frame.lane), "*", keys.FRAME_FIELD, frame.data)
             for frame in frames
         ]
         if abandoned:
@@ -197,6 +204,8 @@ class QueueLink:
         commands += [("GET", keys.contract_key(model_key)) for model_key in wanted]
         if beat:
             commands += self._beat_commands()
+            unwanted = self._outbox.unwanted()
+            commands += [("XDEL", stream, *entry_ids) for stream, entry_ids in unwanted.items()]
         if not commands:
             return
         started_s = asyncio.get_running_loop().time()
@@ -229,6 +238,8 @@ class QueueLink:
             if isinstance(reply, Exception):
                 self._refused(reply)
                 self._events.on_frame_lost(frame)
+            else:
+                self._events.on_frame_queued(frame, reply)
 
     def _on_contracts(self, wanted: list[ServedModel], replies: list[Any]) -> None:
         for model, reply in zip(wanted, replies, strict=True):
@@ -243,7 +254,7 @@ class QueueLink:
                 log.warning("contracts_differ", model=model.model_key)
 
     def _on_beat(self, started_s: float, replies: list[Any]) -> None:
-        time_reply, added, _, count, _ = replies
+        time_reply, added, _, count = replies[:4]
         for reply in (time_reply, added):
             if isinstance(reply, Exception):
                 self._refused(reply)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.gateway.jobs.settings import JobSettings
+
 PORT_MAX = 65_535
 
 
@@ -17,7 +19,8 @@ class GatewaySettings:
 
     `port` 0 lets the system choose. `is_port_shared` sets SO_REUSEPORT, for several gateways on
     one port. `metrics_dir` is prometheus_client's multi-process directory, if there is one.
-    Without `has_express_lane` all requests go through aiohttp, with the same answers.
+    Without `has_express_lane` all requests go through aiohttp, with the same answers. `jobs` None:
+    jobs are off.
     """
 
     host: str
@@ -26,6 +29,7 @@ class GatewaySettings:
     is_port_shared: bool = False
     metrics_dir: str | None = None
     has_express_lane: bool = True
+    jobs: JobSettings | None = None
 
     def __post_init__(self) -> None:
         """Check each setting.

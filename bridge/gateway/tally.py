@@ -29,6 +29,8 @@ class RequestTally:
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._answers: defaultdict[str, _Answers] = defaultdict(_Answers)
         self._runs: defaultdict[str, _Runs] = defaultdict(_Runs)
+        self._steps: defaultdict[str, int] = defaultdict(int)
+        self._padding_steps: defaultdict[str, int] = defaultdict(int)
         self._frames = 0
 
     def answered(self, model: str, latency_s: float, queue_delays_s: list[float]) -> None:
@@ -38,6 +40,10 @@ class RequestTally:
         answers.queue_delays_s += queue_delays_s
         if len(answers.latencies_s) >= OBSERVATIONS_MAX:
             self.flush()
+
+    def scored(self, model: str, requests: int) -> None:
+        """Count batch-lane requests that got their rows: their times would say nothing."""
+        self._outcomes[self.metrics.model_label(model), "ok"] += requests
 
     def failed(self, model: str, code: str) -> None:
         """Count a request that was admitted and not answered."""
@@ -54,6 +60,12 @@ class RequestTally:
         runs.seconds.append(run_s)
         if len(runs.rows) >= OBSERVATIONS_MAX:
             self.flush()
+
+    def padded(self, model: str, rows: int, length: int, bucket: int) -> None:
+        """Count rows of one length that were padded to a bucket."""
+        label = self.metrics.model_label(model)
+        self._steps[label] += rows * bucket
+        self._padding_steps[label] += rows * (bucket - length)
 
     def sent(self, frames: int) -> None:
         """Count request frames."""
@@ -73,9 +85,14 @@ class RequestTally:
         for label, runs in self._runs.items():
             _observe_all(metrics.batch_rows.labels(label), runs.rows)
             _observe_all(metrics.run_time.labels(label), runs.seconds)
+        for label, steps in self._steps.items():
+            metrics.steps.labels(label).inc(steps)
+            metrics.padding_steps.labels(label).inc(self._padding_steps[label])
         if self._frames:
             metrics.frames.inc(self._frames)
         self._frames = 0
+        self._steps.clear()
+        self._padding_steps.clear()
         self._runs.clear()
         self._outcomes.clear()
         self._refused.clear()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bridge.gateway.catalog import ModelVersion
-from bridge.gateway.dialects.call import TIMEOUT_MAX_S
+from bridge.gateway.dialects.call import BATCH_PRIORITY, TIMEOUT_MAX_S
 from bridge.gateway.dialects.plain import Plain
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.inference import Inference, Opened, judged_by_head
@@ -65,8 +65,10 @@ class Together:
 
         Answers go to `destination`, everything else to the callers.
         """
-        if (alike.opened.timeout_s or 0.0) > TIMEOUT_MAX_S:
-            return list(range(len(bodies)))  # a cap has to be told
+        opened = alike.opened
+        # A cap has to be told; and batch-lane requests are judged by their size, each on its own.
+        if (opened.timeout_s or 0.0) > TIMEOUT_MAX_S or opened.priority == BATCH_PRIORITY:
+            return list(range(len(bodies)))
         places = self._refuse_early(alike, bodies, callers)
         if not places:
             return []

@@ -2,12 +2,13 @@
 
 The rules are those of the online inputs as far as a table allows: a number must fit its datatype
 and a whole number must be whole, a truth value is no number, a text is no number outside CSV, and
-a missing value is NaN where the contract allows nulls and a fault elsewhere.
+a missing value is NaN or the default where the contract says so and a fault elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from bridge.contract.datatype import Datatype
 from bridge.contract.invalid import InvalidCode, shown
+from bridge.contract.json_kinds import JSON_TYPES
 from bridge.jobs.page import Cells, Fault
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -23,12 +25,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Faults = dict[int, Fault]
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "integer": (int,),
-    "floating": (int, float),
-    "bytes": (str,),
-}
 
 
 def accepts(column: pa.DataType, datatype: Datatype) -> bool:
@@ -47,13 +43,13 @@ def accepts(column: pa.DataType, datatype: Datatype) -> bool:
 
 
 def values_of(
-    cells: pa.Array | Cells, datatype: Datatype, nullable: Array, *, is_text: bool
+    cells: pa.Array | Cells, datatype: Datatype, nulls: Sequence[Any], *, is_text: bool
 ) -> tuple[Array, Faults]:
     """Return the cells as an array of the datatype, and the faults among them.
 
-    `nullable`: for each of a row's values, of which `cells` holds one after the other, whether it
-    may be missing. `is_text`: the cells are the bytes of a CSV file. Where there is a fault the
-    value is 0, false or empty.
+    `nulls`: for each of a row's values, of which `cells` holds one after the other, what stands
+    for a missing one, None if it may not be missing. `is_text`: the cells are the bytes of a CSV
+    file. Where there is a fault the value is 0, false or empty.
     """
     faults: Faults = {}
     if isinstance(cells, Cells):
@@ -65,8 +61,28 @@ def values_of(
     elif datatype.kind == "bytes":
         cells = _decoded(cells, faults)
     if cells.null_count:
-        _note_nulls(cells, nullable, faults)
-    return _KINDS[datatype.kind](cells, datatype, faults), faults
+        _note_nulls(cells, np.array([null is not None for null in nulls]), faults)
+    values = _KINDS[datatype.kind](cells, datatype, faults)
+    if any(map(_is_default, nulls)):
+        values = _with_defaults(values, cells, nulls)
+    return values, faults
+
+
+def _is_default(null: Any) -> bool:
+    """Whether what stands for a missing value is neither nothing nor NaN."""
+    return null is not None and not (isinstance(null, float) and math.isnan(null))
+
+
+def _with_defaults(values: Array, cells: pa.Array, nulls: Sequence[Any]) -> Array:
+    """Put defaults in the place of missing values; NaN, which pandas writes for them, is one."""
+    missing = np.isnan(values) if values.dtype.kind == "f" else _missing(cells)
+    if not missing.any():
+        return values
+    values = values.copy()
+    for element, null in enumerate(nulls):
+        if _is_default(null):
+            values[element :: len(nulls)][missing[element :: len(nulls)]] = null
+    return values
 
 
 def _is_text(column: pa.DataType) -> bool:
@@ -79,8 +95,12 @@ def _is_text(column: pa.DataType) -> bool:
     )
 
 
+def _missing(cells: pa.Array) -> Array:
+    return np.asarray(cells.is_null().to_numpy(zero_copy_only=False))
+
+
 def _note_nulls(cells: pa.Array, nullable: Array, faults: Faults) -> None:
-    missing = np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False))
+    missing = np.flatnonzero(_missing(cells))
     for place in missing[~nullable[missing % len(nullable)]].tolist():
         faults.setdefault(place, Fault(InvalidCode.NULL_VALUE, "a missing value is not accepted"))
 
@@ -246,7 +266,7 @@ def _note_overflows(parsed: pa.Array, cells: pa.Array, faults: Faults) -> None:
 
 def _json_cells(cells: Cells, datatype: Datatype, faults: Faults) -> pa.Array:
     """JSON values as an Arrow array; a value of another JSON type is a fault."""
-    allowed = _JSON_TYPES[datatype.kind]
+    allowed = JSON_TYPES[datatype.kind]
     wanted = {
         "bool": pa.bool_(),
         "integer": _widest(datatype),

@@ -6,6 +6,7 @@ same calls bring the same results. What the server has forgotten is sent again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from redis.retry import Retry
 
 from bridge.contract.model import ModelContract, contract_digest, decode_contract
 from bridge.contract.repository import MODEL_NAME_PATTERN, VERSION_PATTERN
-from bridge.jobs.errors import BadInput, BadResult, QueueAway, Stopped
+from bridge.jobs.errors import BadInput, BadResult, NoWorker, QueueAway, Stopped
 from bridge.wire import keys
 from bridge.wire.chunk import (
     JOB_KEPT_MS,
@@ -42,6 +43,8 @@ AWAY_S_MAX = 300.0
 SCAN_COUNT = 1_000
 CLOCK_EVERY_S = 10.0
 _OOM = "OOM"
+# Among the parts that are done: somebody wants the job to look up.
+NO_PART = ""
 
 # KEYS  1 stream of the batch lane   2 the job's parts (hash: part -> entry id)   3 results
 # ARGV  1 part   2 field of the frame   3 frame   4 milliseconds the job is kept
@@ -81,6 +84,7 @@ class ChunkQueue:
         stopping: threading.Event | None = None,
         *,
         away_s_max: float = AWAY_S_MAX,
+        worker_away_s_max: float = AWAY_S_MAX,
         on_away: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_away` hears, for a person, what is being waited for."""
@@ -93,6 +97,7 @@ class ChunkQueue:
         self._push = self._redis.register_script(PUSH)
         self._stopping = stopping or threading.Event()
         self._away_s_max = away_s_max
+        self._worker_away_s_max = worker_away_s_max
         self._on_away = on_away
         self.model_key = model_key
         self.job = job
@@ -122,10 +127,10 @@ class ChunkQueue:
         """Say that no worker has served the model for so long.
 
         Raises:
-            QueueAway: that is too long.
+            NoWorker: that is too long.
         """
-        if silent_s > self._away_s_max:
-            raise QueueAway(f"no worker has served {self.model_key} for {silent_s:.0f} s")
+        if silent_s > self._worker_away_s_max:
+            raise NoWorker(f"no worker has served {self.model_key} for {silent_s:.0f} s")
         self._on_away(f"waiting for a worker that serves {self.model_key}")
 
     def push(self, address: ChunkAddress, frame: bytes) -> int:
@@ -139,13 +144,17 @@ class ChunkQueue:
         return int(found)
 
     def done_parts(self) -> list[str]:
-        """Wait for results; return the parts that have one, none after `RESULTS_BLOCK_S`."""
+        """Wait for results; return the parts that have one, none after `RESULTS_BLOCK_S`.
+
+        Also returns after a `nudge`.
+        """
         found: Any = self._attempt(
             lambda: self._redis.blmpop(
                 RESULTS_BLOCK_S, 1, self._done, direction="LEFT", count=RESULTS_FETCHED_MAX
             )
         )
-        return [] if found is None else [part.decode() for part in found[1]]
+        parts = [] if found is None else [part.decode() for part in found[1]]
+        return [part for part in parts if part != NO_PART]
 
     def results(self, parts: Sequence[str]) -> dict[str, ChunkResult]:
         """Return the results that are there of some parts.
@@ -178,6 +187,21 @@ class ChunkQueue:
             pipeline.execute()
 
         self._attempt(removal)
+
+    def cancel(self, request_ids: Iterable[bytes]) -> None:
+        """Tell the workers that nobody waits for these requests any more."""
+        data = b"".join(request_ids)
+        if data:
+            self._attempt(lambda: self._redis.publish(keys.CANCELLED_CHANNEL, data))
+
+    def nudge(self) -> None:
+        """Let `done_parts` return, at once or when it is called next; from any thread."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.rpush(self._done, NO_PART)
+        pipeline.pexpire(self._done, JOB_KEPT_MS)
+        # Without a server `done_parts` does not wait for results either, but for the server.
+        with contextlib.suppress(RedisError, OSError):
+            pipeline.execute()
 
     def end(self) -> None:
         """Remove everything of the job, and what workers have not yet taken of it."""
@@ -222,7 +246,8 @@ def find_contract(url: str, model: str) -> ModelContract:
     """Return the contract of `model@version`, or of the highest version of `model`, as served.
 
     Raises:
-        QueueAway: the queue does not answer, or no worker serves the model.
+        QueueAway: the queue does not answer.
+        NoWorker: no worker serves the model.
         BadInput: the name cannot be a model's.
     """
     name, at, version = model.partition("@")
@@ -244,7 +269,7 @@ def find_contract(url: str, model: str) -> ModelContract:
         except (RedisError, OSError) as error:
             raise QueueAway(f"the queue does not answer: {type(error).__name__}") from error
     if data is None:
-        raise QueueAway(f"no worker serves {model}")
+        raise NoWorker(f"no worker serves {model}")
     return decode_contract(data)
 
 

@@ -7,18 +7,20 @@ job which goes on after a crash makes the same chunks again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from bridge.contract.model import TensorSpec
+from bridge.contract.model import ModelContract
+from bridge.contract.padding import padder_of
 from bridge.jobs.cell_values import Array
 from bridge.jobs.columns import input_columns
 from bridge.jobs.errors import BadInput
+from bridge.jobs.padded_rows import PaddedRowCheck
 from bridge.jobs.page import Cells, Column, Page, Table, in_ranges
 from bridge.jobs.rows import CheckedRows, RowCheck
 
@@ -43,7 +45,8 @@ class Chunk:
     """Rows `first_row` to `end_row` of the input; those that are valid, and the others.
 
     `tensors`: the valid rows, shape (rows, ...), by input in the contract's order; `row_numbers`:
-    where they are in the input; `keys`: their key column, None if none was chosen.
+    where they are in the input; `keys`: their key column, None if none was chosen; `lengths`:
+    what they had before they were padded, None if they were not.
     """
 
     number: int
@@ -53,6 +56,7 @@ class Chunk:
     row_numbers: Array
     keys: pa.Array | None
     rejected: tuple[RejectedRow, ...]
+    lengths: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -67,6 +71,18 @@ class Chunk:
             for array in self.tensors.values()
         )
 
+    def only(self, rows: Collection[int]) -> Chunk:
+        """Return the chunk with these of its valid rows alone, given by number; none rejected."""
+        places = [place for place, row in enumerate(self.row_numbers.tolist()) if row in rows]
+        return replace(
+            self,
+            tensors={name: array[places] for name, array in self.tensors.items()},
+            row_numbers=self.row_numbers[places],
+            keys=None if self.keys is None else self.keys.take(pa.array(places, pa.int64())),
+            rejected=(),
+            lengths=None if self.lengths is None else self.lengths[places],
+        )
+
     def refused(self, place: int, code: str, reason: str) -> RejectedRow:
         """Return valid row `place` of the chunk as one that the model has refused."""
         key = None if self.keys is None else json_key(self.keys[place].as_py())
@@ -79,7 +95,7 @@ class Chunking:
     def __init__(
         self,
         table: Table,
-        inputs: Sequence[TensorSpec],
+        contract: ModelContract,
         *,
         key: str | None,
         columns: Mapping[str, str],
@@ -91,13 +107,15 @@ class Chunking:
             BadInput: a column is missing, or its type is not the input's.
         """
         types = table.column_types
-        found = input_columns(inputs, types.keys(), columns, table.name)
-        self._check = RowCheck(found, types, table.name, is_text=table.has_text_cells)
+        found = input_columns(contract.inputs, types.keys(), columns, table.name)
+        check = RowCheck(found, types, table.name, is_text=table.has_text_cells)
+        padder = padder_of(contract)
+        self._check = check if padder is None else PaddedRowCheck(check, padder)
         self._table = table
         self._key = key
         if key is not None and key not in types:
             raise BadInput(f"{table.name}: no column {key} for --key")
-        self._rows = max(1, min(chunk_rows, CHUNK_BYTES_MAX // _row_bytes(inputs)))
+        self._rows = max(1, min(chunk_rows, CHUNK_BYTES_MAX // _row_bytes(contract)))
         self.key_type = None if key is None else _key_type(table, key)
 
     def chunks(self, number: int = 0, first_row: int = 0) -> Iterator[Chunk]:
@@ -161,13 +179,15 @@ def _chunk(number: int, page: Page, checked: CheckedRows, keys: pa.Array | None)
         np.asarray(page.first_row + checked.valid, dtype=np.int64),
         None if keys is None else keys.take(pa.array(checked.valid)),
         rejected,
+        checked.lengths,
     )
 
 
-def _row_bytes(inputs: Sequence[TensorSpec]) -> int:
+def _row_bytes(contract: ModelContract) -> int:
+    varying = VARYING_ELEMENTS if contract.padding is None else contract.padding.buckets[-1]
     total = 0
-    for spec in inputs:
-        elements = math.prod(VARYING_ELEMENTS if size == -1 else size for size in spec.row_shape)
+    for spec in contract.run_inputs:
+        elements = math.prod(varying if size == -1 else size for size in spec.row_shape)
         total += elements * (spec.type.item_bytes or TEXT_BYTES)
     return max(1, total)
 

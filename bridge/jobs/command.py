@@ -86,8 +86,13 @@ def run_score(options: ScoreOptions, environment: Mapping[str, str]) -> int:
         summary = asyncio.run(_scored(options, settings, environment))
     except (JobError, QueueUnavailable) as error:
         sys.stderr.write(f"batchbridge: {error}\n")
-        return EXIT_CODES.get(type(error), 2) if isinstance(error, JobError) else 2
+        return exit_code(error) if isinstance(error, JobError) else 2
     return _said(summary, options)
+
+
+def exit_code(error: JobError) -> int:
+    """Return the code that tells why a job has not finished."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def renamed_columns(words: list[str]) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 JobError
 ├── BadInput         the file, its columns or the settings do not fit the model
+│   └── RunnersLost  too many runners have died over the job
 ├── OtherJob         what is beside the output belongs to another job
 ├── TooManyRejected  more rows were rejected than the caller accepts
-├── QueueAway        queue or workers have not answered for long; the same job can go on later
+├── QueueAway        the queue has not answered for long; the same job can go on later
+│   └── NoWorker     no worker has served the model for long
 ├── BadResult        a worker's result does not add up
 ├── OutputFailed     the output cannot be written
 └── Stopped          somebody asked it to stop; the same job can go on later
@@ -21,6 +23,10 @@ class BadInput(JobError):
     """The file, its columns or the settings do not fit the model."""
 
 
+class RunnersLost(BadInput):
+    """Whoever works on the job dies, and so would another one."""
+
+
 class OtherJob(JobError):
     """The progress file beside the output belongs to another job."""
 
@@ -30,7 +36,11 @@ class TooManyRejected(JobError):
 
 
 class QueueAway(JobError):
-    """The queue, or every worker of the model, has been away for too long."""
+    """The queue has been away for too long."""
+
+
+class NoWorker(QueueAway):
+    """Every worker of the model has been away for too long."""
 
 
 class BadResult(JobError):

@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 
-from bridge.contract.example import example_rows
+from bridge.contract.example import example_run
 from bridge.jobs.lane_client import LaneClient, LaneError
 from bridge.wire.frame import ResultStatus
 
@@ -43,7 +43,7 @@ def feed(client: LaneClient, seconds: float) -> tuple[int, float]:
         LaneError: nothing serves the model, or no result came for long.
     """
     contract = client.contract()
-    tensors = {spec.name: example_rows(spec, FRAME_ROWS) for spec in contract.inputs}
+    tensors = example_run(contract, FRAME_ROWS)
     started_s = time.monotonic()
     ends_s = started_s + seconds
     under_way = done = 0

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from bridge.contract.model import ModelContract, contract_digest, encode_contract
+from bridge.jobs.bookkeeping import Bookkeeping
 from bridge.jobs.chunk_queue import AWAY_S_MAX, ChunkQueue, find_contract
 from bridge.jobs.chunks import CHUNK_ROWS, Chunking
-from bridge.jobs.errors import BadInput, JobError, TooManyRejected
-from bridge.jobs.journal import JobIdentity, Journal
+from bridge.jobs.errors import BadInput, TooManyRejected
+from bridge.jobs.journal import Journal
+from bridge.jobs.journal_records import JobIdentity, encode_identity
 from bridge.jobs.output_file import (
     check_output,
     rejected_path,
@@ -24,12 +25,11 @@ from bridge.jobs.output_file import (
 )
 from bridge.jobs.outputs import OutputTable
 from bridge.jobs.progress_view import ProgressView
-from bridge.jobs.scoring import WINDOW_CHUNKS, Scoring
+from bridge.jobs.scoring import Scoring
 from bridge.jobs.tables import open_table, reason_of
 from bridge.wire.chunk import CHUNK_ROWS_MAX
 
 PROGRESS_SUFFIX = ".progress"
-SYNC_EVERY_S = 1.0
 SAMPLE_BYTES = 64 << 10
 JOB_ID_CHARS = 32
 
@@ -93,7 +93,7 @@ class FileJob:
         contract = find_contract(redis_url, settings.model)
         chunking = Chunking(
             table,
-            contract.inputs,
+            contract,
             key=settings.key,
             columns=settings.columns,
             chunk_rows=settings.chunk_rows,
@@ -116,12 +116,23 @@ class FileJob:
                     job_id(identity),
                     self._stopping,
                     away_s_max=settings.away_s_max,
+                    worker_away_s_max=settings.away_s_max,
                     on_away=view.note,
                 )
                 try:
                     chunks = chunking.chunks(journal.next_chunk, journal.end_row)
                     scoring = Scoring(queue, contract, outputs, chunks, self._stopping)
-                    _Bookkeeping(settings, journal, queue, view, table.share_before).keep(scoring)
+                    Bookkeeping(
+                        journal,
+                        queue,
+                        rejected_max=settings.rejected_max,
+                        rejected_where=str(rejected_path(settings.output)),
+                        on_progress=lambda: view.update(
+                            journal.end_row,
+                            journal.rejected_rows,
+                            table.share_before(journal.end_row),
+                        ),
+                    ).keep(scoring)
                     queue.end()
                 finally:
                     queue.close()
@@ -137,65 +148,6 @@ class FileJob:
         return JobSummary(journal.scored_rows, journal.rejected_rows, resumed_at, seconds)
 
 
-class _Bookkeeping:
-    """From results to the journal; a chunk leaves the queue when it is on the disk."""
-
-    def __init__(
-        self,
-        settings: FileJobSettings,
-        journal: Journal,
-        queue: ChunkQueue,
-        view: ProgressView,
-        share_before: Callable[[int], float],
-    ) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._queue = queue
-        self._view = view
-        self._share_before = share_before
-        self._unsynced: list[str] = []
-        self._unsynced_chunks = 0
-        self._synced_s = time.monotonic()
-
-    def keep(self, scoring: Scoring) -> None:
-        """Write down all results, or those up to an error."""
-        try:
-            self._refuse_too_many()
-            for scored in scoring.results():
-                self._journal.append(scored)
-                self._unsynced += scored.parts
-                self._unsynced_chunks += 1
-                self._show()
-                self._refuse_too_many()
-                is_time = time.monotonic() - self._synced_s >= SYNC_EVERY_S
-                if is_time or self._unsynced_chunks >= WINDOW_CHUNKS:
-                    self._sync()
-        except JobError:
-            self._journal.sync()
-            raise
-        self._sync()
-
-    def _sync(self) -> None:
-        self._journal.sync()
-        self._queue.remove(self._unsynced)
-        self._unsynced, self._unsynced_chunks = [], 0
-        self._synced_s = time.monotonic()
-
-    def _show(self) -> None:
-        journal = self._journal
-        self._view.update(
-            journal.end_row, journal.rejected_rows, self._share_before(journal.end_row)
-        )
-
-    def _refuse_too_many(self) -> None:
-        most, rejected = self._settings.rejected_max, self._journal.rejected_rows
-        if most is not None and rejected > most:
-            raise TooManyRejected(
-                f"{rejected} rows were rejected, --max-rejected is {most}; they are in "
-                f"{rejected_path(self._settings.output)}"
-            )
-
-
 def identify(settings: FileJobSettings, contract: ModelContract) -> JobIdentity:
     """Return what makes a job the same job.
 
@@ -203,19 +155,12 @@ def identify(settings: FileJobSettings, contract: ModelContract) -> JobIdentity:
         BadInput: the input cannot be read.
     """
     path = settings.input
-    try:
-        with path.open("rb") as file:
-            status = path.stat()
-            sample = hashlib.sha256(file.read(SAMPLE_BYTES))
-            file.seek(max(0, status.st_size - SAMPLE_BYTES))
-            sample.update(file.read(SAMPLE_BYTES))
-    except OSError as error:
-        raise BadInput(f"{path}: {reason_of(error)}") from error
+    status, sample = sample_of(path)
     return JobIdentity(
         input=str(path.resolve()),
         input_bytes=status.st_size,
         input_changed_ns=status.st_mtime_ns,
-        input_sample=sample.hexdigest(),
+        input_sample=sample,
         model=contract.key,
         model_digest=contract_digest(encode_contract(contract)),
         key=settings.key,
@@ -225,6 +170,23 @@ def identify(settings: FileJobSettings, contract: ModelContract) -> JobIdentity:
     )
 
 
+def sample_of(path: Path) -> tuple[os.stat_result, str]:
+    """Return what the file system says of a file, and a digest of its beginning and end.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            status = path.stat()
+            sample = hashlib.sha256(file.read(SAMPLE_BYTES))
+            file.seek(max(0, status.st_size - SAMPLE_BYTES))
+            sample.update(file.read(SAMPLE_BYTES))
+    except OSError as error:
+        raise BadInput(f"{path}: {reason_of(error)}") from error
+    return status, sample.hexdigest()
+
+
 def job_id(identity: JobIdentity) -> str:
     """Return the job's id: equal for equal identities."""
-    return hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:JOB_ID_CHARS]
+    return hashlib.sha256(encode_identity(identity)).hexdigest()[:JOB_ID_CHARS]

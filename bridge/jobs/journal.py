@@ -16,39 +16,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
 import pyarrow as pa
 
 from bridge.jobs.chunks import RejectedRow
 from bridge.jobs.errors import BadInput, OtherJob, OutputFailed
+from bridge.jobs.journal_records import (
+    ChunkRecord,
+    JobIdentity,
+    changed_names,
+    decode_identity,
+    decode_record,
+    encode_identity,
+    encode_record,
+    record_of,
+)
 from bridge.jobs.scoring import ScoredChunk
 
 TITLE = b"batchbridge progress 1\n"
 RECORD_BYTES_MAX = 1 << 30
 _HEAD = struct.Struct("<II")
-
-
-class JobIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be equal for a job to go on where it was; each is named when it is not."""
-
-    input: str
-    input_bytes: int
-    input_changed_ns: int
-    input_sample: str
-    model: str
-    model_digest: str
-    key: str | None
-    columns: dict[str, str]
-    chunk_rows: int
-    output: str
-
-
-class _Record(msgspec.Struct, array_like=True, frozen=True):
-    number: int
-    end_row: int
-    scored_rows: int
-    batch: bytes
-    rejected: list[RejectedRow]
 
 
 class Journal:
@@ -85,14 +71,8 @@ class Journal:
         Raises:
             OutputFailed: the disk is full, say; what was written before stays.
         """
-        record = _Record(
-            scored.number,
-            scored.end_row,
-            scored.batch.num_rows,
-            scored.batch.serialize().to_pybytes(),
-            list(scored.rejected),
-        )
-        self._write(msgspec.msgpack.encode(record))
+        record = record_of(scored)
+        self._write(encode_record(record))
         self._count(record)
 
     def sync(self) -> None:
@@ -106,7 +86,7 @@ class Journal:
         """Yield the scored rows of every record, in order; not while appending."""
         for record in self._records():
             if record.scored_rows:
-                yield pa.ipc.read_record_batch(pa.py_buffer(record.batch), schema)
+                yield record.table_batch(schema)
 
     def rejected(self) -> Iterator[RejectedRow]:
         """Yield the rejected rows of every record, in order; not while appending."""
@@ -132,7 +112,7 @@ class Journal:
             self._file.truncate(0)
             self._file.seek(0)
             self._file.write(TITLE)
-            self._write(msgspec.json.encode(identity))
+            self._write(encode_identity(identity))
             return
         if title != TITLE:
             raise OtherJob(f"{self.path}: is not a progress file; it would be overwritten")
@@ -140,7 +120,7 @@ class Journal:
         if kept is None:  # a crash within the first write
             self._file.seek(len(TITLE))
             self._file.truncate()
-            self._write(msgspec.json.encode(identity))
+            self._write(encode_identity(identity))
             return
         _refuse_other(self.path, kept, identity)
         for record in self._records():
@@ -148,15 +128,14 @@ class Journal:
         self._file.seek(self._end)
         self._file.truncate()
 
-    def _records(self) -> Iterator[_Record]:
+    def _records(self) -> Iterator[ChunkRecord]:
         """Every whole record; leaves the file at its end."""
-        decoder = msgspec.msgpack.Decoder(_Record)
         self._file.seek(len(TITLE))
         _read(self._file)
         self._end = self._file.tell()
         while (data := _read(self._file)) is not None:
             self._end = self._file.tell()
-            yield decoder.decode(data)
+            yield decode_record(data)
             self._file.seek(self._end)
 
     def _write(self, data: bytes) -> None:
@@ -175,7 +154,7 @@ class Journal:
         """Drop a record that could not be written; what the next start would do, too."""
         os.ftruncate(self._file.fileno(), end)
 
-    def _count(self, record: _Record) -> None:
+    def _count(self, record: ChunkRecord) -> None:
         self.next_chunk = record.number + 1
         self.end_row = record.end_row
         self.scored_rows += record.scored_rows
@@ -211,15 +190,7 @@ def _read(file: BinaryIO) -> bytes | None:
 
 
 def _refuse_other(path: Path, kept: bytes, identity: JobIdentity) -> None:
-    try:
-        before = msgspec.json.decode(kept, type=JobIdentity)
-    except msgspec.MsgspecError as error:
-        raise OtherJob(f"{path}: was written by another version of Batchbridge") from error
-    changed = [
-        name.replace("_", " ")
-        for name in JobIdentity.__struct_fields__
-        if getattr(before, name) != getattr(identity, name)
-    ]
+    changed = changed_names(decode_identity(kept, str(path)), identity)
     if changed:
         raise OtherJob(
             f"{path}: holds the progress of a job with another {', '.join(changed)}; go on with "

@@ -15,7 +15,7 @@ from bridge.jobs.errors import BadInput, BadResult
 
 ROW_COLUMN = "row"
 
-_ARROW_TYPES: Mapping[str, pa.DataType] = {
+ARROW_TYPES: Mapping[str, pa.DataType] = {
     "BOOL": pa.bool_(),
     "UINT8": pa.uint8(),
     "UINT16": pa.uint16(),
@@ -55,9 +55,15 @@ class OutputTable:
         self.schema = pa.schema(fields)
 
     def batch(
-        self, tensors: Mapping[str, Array], row_numbers: Array, keys: pa.Array | None
+        self,
+        tensors: Mapping[str, Array],
+        row_numbers: Array,
+        keys: pa.Array | None,
+        lengths: Array | None = None,
     ) -> pa.RecordBatch:
         """Return outputs of shape (rows, ...), by name, as a batch of `schema`.
+
+        `lengths`, shape (rows,): varying dimensions are cut back to these, of padded rows.
 
         Raises:
             BadResult: an output of another shape than the contract's, or a text that is not UTF-8.
@@ -67,7 +73,7 @@ class OutputTable:
         first = pa.array(row_numbers, pa.int64()) if keys is None else keys
         columns = [first]
         for spec in self._outputs:
-            columns += _columns(spec, tensors[spec.name])
+            columns += _columns(spec, tensors[spec.name], lengths)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
@@ -76,7 +82,7 @@ def _has_names(spec: TensorSpec) -> bool:
 
 
 def _fields(spec: TensorSpec) -> list[pa.Field]:
-    value = _ARROW_TYPES[spec.datatype]
+    value = ARROW_TYPES[spec.datatype]
     if _has_names(spec):
         return [pa.field(f"{spec.name}.{column}", value) for column in spec.columns]
     if _is_single(spec):
@@ -91,8 +97,10 @@ def _is_single(spec: TensorSpec) -> bool:
     return all(size == 1 for size in spec.row_shape)
 
 
-def _columns(spec: TensorSpec, array: Array) -> list[pa.Array]:
+def _columns(spec: TensorSpec, array: Array, lengths: Array | None) -> list[pa.Array]:
     array = _shaped(spec, array)
+    if lengths is not None and -1 in spec.row_shape:
+        return [_cut_column(spec, array, lengths)]
     if _has_names(spec):
         return [_values(spec, array[:, index]) for index in range(len(spec.columns))]
     if _is_single(spec):
@@ -106,6 +114,27 @@ def _columns(spec: TensorSpec, array: Array) -> list[pa.Array]:
             ends = np.arange(math.prod(array.shape[:axis]) + 1, dtype=np.int32) * size
             column = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), column)
     return [column]
+
+
+def _cut_column(spec: TensorSpec, array: Array, lengths: Array) -> pa.Array:
+    """Nested lists whose varying dimensions have each row's own length."""
+    sizes = [lengths if size == -1 else np.full(len(array), size) for size in spec.row_shape]
+    kept = np.ones(array.shape, dtype=bool)
+    for axis, own in enumerate(sizes, start=1):
+        if own.max(initial=0) > array.shape[axis]:
+            raise BadResult(f"output {spec.name!r}: rows of shape {array.shape[1:]} are too short")
+        places = np.arange(array.shape[axis]) < own[:, None]
+        shape = (len(array), *(1 if other != axis else -1 for other in range(1, array.ndim)))
+        kept &= places.reshape(shape)
+    column = _values(spec, array[kept])
+    for axis in range(len(sizes) - 1, -1, -1):
+        lists = np.prod([np.ones(len(array), dtype=np.int64), *sizes[:axis]], axis=0)
+        if spec.row_shape[axis] != -1:
+            column = pa.FixedSizeListArray.from_arrays(column, spec.row_shape[axis])
+        else:
+            ends = np.concatenate([[0], np.cumsum(np.repeat(sizes[axis], lists))])
+            column = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), column)
+    return column
 
 
 def _shaped(spec: TensorSpec, array: Array) -> Array:
@@ -123,7 +152,7 @@ def _shaped(spec: TensorSpec, array: Array) -> Array:
 
 def _values(spec: TensorSpec, flat: Array) -> pa.Array:
     if spec.datatype != "BYTES":
-        return pa.array(np.ascontiguousarray(flat), _ARROW_TYPES[spec.datatype])
+        return pa.array(np.ascontiguousarray(flat), ARROW_TYPES[spec.datatype])
     try:
         texts = [value.decode() if isinstance(value, bytes) else value for value in flat.tolist()]
     except UnicodeDecodeError as error:

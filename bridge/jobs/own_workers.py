@@ -45,7 +45,7 @@ async def own_workers(settings: OwnWorkers, environment: Mapping[str, str]) -> A
         async with _kept([queue.child]):
             shared = {**environment, "BATCHBRIDGE_REDIS": queue.url}
             words = ["worker", "--models", str(settings.models)]
-            words += ["--threads", str(settings.threads)]
+            words += ["--threads", str(settings.threads), "--jobs-only"]
             argv = (sys.executable, "-m", "bridge.cli", *words)
             workers = [
                 ChildSpec(

@@ -52,6 +52,21 @@ class Page:
             {row - start: fault for row, fault in self.faults.items() if start <= row < end},
         )
 
+    def taken(self, rows: list[int]) -> Page:
+        """Return some rows, counted from the page's first, in this order."""
+        at = pa.array(rows, pa.int64())
+        return Page(
+            self.first_row,
+            len(rows),
+            {
+                name: Cells([column[row] for row in rows])
+                if isinstance(column, Cells)
+                else column.take(at)
+                for name, column in self.columns.items()
+            },
+            {place: self.faults[row] for place, row in enumerate(rows) if row in self.faults},
+        )
+
 
 class Table(Protocol):
     """Rows from somewhere, which can be read again from any row."""

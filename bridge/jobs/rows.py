@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bridge.contract.defaults import null_value
 from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 from bridge.contract.model import TensorSpec, ValueRules
+from bridge.contract.table_columns import InputColumns
 from bridge.contract.values import ValueCheck
 from bridge.jobs.cell_values import Array, accepts, values_of
-from bridge.jobs.columns import InputColumns
 from bridge.jobs.errors import BadInput
 from bridge.jobs.page import Cells, Column, Fault, Page
 
@@ -24,7 +25,8 @@ from bridge.jobs.page import Cells, Column, Fault, Page
 class CheckedRows:
     """Rows `start` to `end` of a page: those that are valid, by their place in it, and the others.
 
-    `tensors` hold the valid rows only, shape (rows, ...), in the contract's order.
+    `tensors` hold the valid rows only, shape (rows, ...), in the contract's order. `lengths`, of
+    the valid rows, if they were padded.
     """
 
     start: int
@@ -32,6 +34,7 @@ class CheckedRows:
     tensors: Mapping[str, Array]
     valid: Array
     faults: Mapping[int, Fault]
+    lengths: Array | None = None
 
 
 class RowCheck:
@@ -72,15 +75,23 @@ class RowCheck:
         for start, end in self._spans(page):
             yield self._checked(page.part(start, end), start)
 
+    def check_one_shape(self, page: Page) -> CheckedRows:
+        """Read rows of which `varying_sizes` are equal."""
+        return self._checked(page, 0)
+
+    def varying_sizes(self, page: Page) -> list[tuple[int, ...]]:
+        """Return how many values each row has of each input where that varies."""
+        varying = [item for item in self._inputs if item.elements is None]
+        lengths = [_lengths(page.columns[item.columns[0]]) for item in varying]
+        return list(zip(*lengths, strict=True)) if varying else [()] * page.rows
+
     def _spans(self, page: Page) -> Iterator[tuple[int, int]]:
         """Where the rows of one shape begin and end: only those can travel together."""
-        varying = [item for item in self._inputs if item.elements is None]
-        if not varying:
+        if all(item.elements is not None for item in self._inputs):
             yield 0, page.rows
             return
-        lengths = [_lengths(page.columns[item.columns[0]]) for item in varying]
         start = 0
-        for _, group in groupby(zip(*lengths, strict=True)):
+        for _, group in groupby(self.varying_sizes(page)):
             end = start + len(list(group))
             yield start, end
             start = end
@@ -137,11 +148,11 @@ class RowCheck:
         faults: dict[int, Fault],
     ) -> Array:
         """The values of one column, which holds these elements of each row."""
-        nullable = np.array([_rules(spec, index).nulls == "allow" for index in elements], bool)
-        values, found = values_of(cells, spec.type, nullable, is_text=self._is_text)
+        nulls = [null_value(_rules(spec, index)) for index in elements]
+        values, found = values_of(cells, spec.type, nulls, is_text=self._is_text)
         for place, fault in found.items():
             reason = f"column {shown(name)}: {fault.reason}"
-            faults.setdefault(place // len(nullable), Fault(fault.code, reason))
+            faults.setdefault(place // len(nulls), Fault(fault.code, reason))
         return values
 
     def _check_values(

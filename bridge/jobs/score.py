@@ -50,9 +50,7 @@ def score(
     contract = find_contract(redis_url, model)
     schema, given = _opened(batches)
     table = MemoryTable(given, schema)
-    chunking = Chunking(
-        table, contract.inputs, key=key, columns=columns or {}, chunk_rows=chunk_rows
-    )
+    chunking = Chunking(table, contract, key=key, columns=columns or {}, chunk_rows=chunk_rows)
     outputs = OutputTable(contract.outputs, key, chunking.key_type)
     queue = ChunkQueue(redis_url, contract.key, secrets.token_hex(JOB_ID_BYTES), stopping)
     try:

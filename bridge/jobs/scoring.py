@@ -2,6 +2,8 @@
 
 Nothing is sent while a chunk of the job is under suspicion and others are under way: the parts of
 such a chunk run with nothing else of the job beside them, so that a death tells which it was.
+
+Where several jobs share the lane, a chunk is sent when it is the job's turn.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
 from bridge.contract.model import ModelContract, contract_digest, encode_contract
-from bridge.jobs.chunk_queue import HAS_RESULT, SENT_AGAIN, ChunkQueue
+from bridge.jobs.chunk_queue import HAS_RESULT, SENT, SENT_AGAIN, ChunkQueue
 from bridge.jobs.chunks import Chunk, RejectedRow
 from bridge.jobs.errors import BadInput, BadResult, QueueAway, Stopped
 from bridge.jobs.outputs import OutputTable
@@ -73,6 +76,27 @@ class Window:
     tensor_bytes: int = WINDOW_BYTES
 
 
+class Turn(Protocol):
+    """A job's place among those that share the lane."""
+
+    def ask(self, rows: int) -> bool:
+        """Ask to send a chunk, again and again until the answer is yes; who waits is nudged."""
+
+    def give_back(self, rows: int, worker: str) -> None:
+        """Note that rows which were sent have their results, by this worker."""
+
+
+class AlwaysOwn:
+    """The turn of a job that shares the lane with nobody."""
+
+    def ask(self, rows: int) -> bool:
+        """Return True."""
+        return True
+
+    def give_back(self, rows: int, worker: str) -> None:
+        """Do nothing."""
+
+
 class Scoring:
     """Sends the chunks of one job and gives out what became of them; for one thread."""
 
@@ -84,6 +108,7 @@ class Scoring:
         chunks: Iterator[Chunk],
         stopping: threading.Event,
         window: Window | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._queue = queue
         self._contract = contract
@@ -92,9 +117,12 @@ class Scoring:
         self._chunks = chunks
         self._stopping = stopping
         self._window = window or Window()
+        self._turn = turn or AlwaysOwn()
         self._pending: deque[PendingChunk] = deque()
         self._bytes = 0
         self._is_read = False
+        self._held: Chunk | None = None
+        self._request_ids: dict[str, bytes] = {}
         self._request_rows: int | None = None
         self._vanished: dict[str, int] = {}
         self._heard_s = time.monotonic()
@@ -110,14 +138,23 @@ class Scoring:
             if self._stopping.is_set():
                 raise Stopped("stopped")
             self._send()
-            if not self._pending:
+            if not self._pending and self._held is None:
                 return
-            if self._pending[0].is_done:
+            if self._pending and self._pending[0].is_done:
                 pending = self._pending.popleft()
                 self._bytes -= pending.chunk.tensor_bytes
                 yield self._scored(pending)
             else:
                 self._collect()
+
+    def withdraw(self) -> None:
+        """Let workers drop what they have in hand, and remove what they have not yet taken.
+
+        Raises:
+            JobError: the queue is away.
+        """
+        self._queue.cancel(self._request_ids.values())
+        self._queue.end()
 
     def _send(self) -> None:
         """Send what may be sent now."""
@@ -138,48 +175,42 @@ class Scoring:
         return len(self._pending) < self._window.chunks and (fits or not self._pending)
 
     def _next_chunk(self) -> Chunk | None:
-        chunk = None if self._is_read else next(self._chunks, None)
-        self._is_read = chunk is None
+        """The next chunk that may be sent now."""
+        if self._held is None and not self._is_read:
+            self._held = next(self._chunks, None)
+            self._is_read = self._held is None
+        if self._held is None or (self._held.rows and not self._turn.ask(self._held.rows)):
+            return None
+        chunk, self._held = self._held, None
         return chunk
 
     def _push(self, pending: PendingChunk, address: ChunkAddress | None) -> None:
         if address is None:
             return
-        found = self._queue.push(address, self._frame(pending, address))
+        entries = self._entries(address.rows)
+        found = self._queue.push(address, _frame(pending, address, entries))
+        if found in (SENT, SENT_AGAIN):
+            self._request_ids[address.part] = b"".join(entry.request_id for entry in entries)
         if found == HAS_RESULT:
             self._take([address.part])
         elif found == SENT_AGAIN:
             self._note_vanished(address.part)
 
-    def _frame(self, pending: PendingChunk, address: ChunkAddress) -> bytes:
-        tensors, now_us = pending.tensors(address), self._queue.now_us()
+    def _entries(self, chunk_rows: int) -> list[RequestEntry]:
+        """The requests that a worker fills its batches with."""
+        now_us = self._queue.now_us()
         rows = self._request_rows or REQUEST_ROWS_FIRST
-        rows = max(rows, math.ceil(address.rows / FRAME_REQUESTS_MAX))
-        entries = [
+        rows = max(rows, math.ceil(chunk_rows / FRAME_REQUESTS_MAX))
+        return [
             RequestEntry(
                 secrets.token_bytes(REQUEST_ID_BYTES),
                 0,
-                min(rows, address.rows - start),
+                min(rows, chunk_rows - start),
                 now_us,
                 NO_DEADLINE_US,
             )
-            for start in range(0, address.rows, rows)
+            for start in range(0, chunk_rows, rows)
         ]
-        frame = encode_frame(
-            RequestFrame(
-                secrets.token_bytes(REQUEST_ID_BYTES),
-                str(address),
-                "batch",
-                entries,
-                [to_block(name, [array]) for name, array in tensors.items()],
-            )
-        )
-        if len(frame) > FRAME_BYTES_MAX:
-            raise BadInput(
-                f"rows {pending.chunk.first_row} to {pending.chunk.end_row} take {len(frame)} "
-                f"bytes, a chunk at most {FRAME_BYTES_MAX}: choose fewer --chunk-rows"
-            )
-        return frame
 
     def _collect(self) -> None:
         """Wait for results; look for what is under way when there are none for long."""
@@ -201,7 +232,11 @@ class Scoring:
         }
         wanted = [part for part in dict.fromkeys(parts) if part in by_part]
         for part, result in self._queue.results(wanted).items():
-            by_part[part].take(result)
+            self._request_ids.pop(part, None)
+            pending = by_part[part]
+            pending.take(result)
+            if pending.is_done:
+                self._turn.give_back(pending.chunk.rows, result.worker)
             if result.batch_rows:
                 share = result.batch_rows // REQUEST_SHARE
                 self._request_rows = max(1, min(REQUEST_ROWS_MAX, share))
@@ -231,9 +266,29 @@ class Scoring:
         places, tensors = pending.outputs()
         keys = None if chunk.keys is None else chunk.keys.take(pa.array(places))
         try:
-            batch = self._table.batch(tensors, chunk.row_numbers[places], keys)
+            lengths = None if chunk.lengths is None else chunk.lengths[places]
+            batch = self._table.batch(tensors, chunk.row_numbers[places], keys, lengths)
         except BadResult as error:
             raise BadResult(f"rows {chunk.first_row} to {chunk.end_row}: {error}") from error
         return ScoredChunk(
             chunk.number, chunk.end_row, batch, pending.rejected(), tuple(pending.parts)
         )
+
+
+def _frame(pending: PendingChunk, address: ChunkAddress, entries: list[RequestEntry]) -> bytes:
+    tensors = pending.tensors(address)
+    frame = encode_frame(
+        RequestFrame(
+            secrets.token_bytes(REQUEST_ID_BYTES),
+            str(address),
+            "batch",
+            entries,
+            [to_block(name, [array]) for name, array in tensors.items()],
+        )
+    )
+    if len(frame) > FRAME_BYTES_MAX:
+        raise BadInput(
+            f"rows {pending.chunk.first_row} to {pending.chunk.end_row} take {len(frame)} "
+            f"bytes, a chunk at most {FRAME_BYTES_MAX}: choose fewer --chunk-rows"
+        )
+    return frame

@@ -7,10 +7,12 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from bridge.scheduling.arrival_rate import ArrivalRate
 from bridge.scheduling.ask import Ask, Priority
 from bridge.scheduling.forecast import Capacity, DueGroup, Forecast
+from bridge.scheduling.lanes import Lane
 from bridge.scheduling.late_margin import LateMargin
 from bridge.scheduling.overhead import Overhead, nearest_rank
 from bridge.scheduling.shared_workers import Demand, SharedWorkers
@@ -41,6 +43,8 @@ class Permit:
     """
 
     __slots__ = ("_forecast", "_group", "_held_rows", "expected_s", "rows", "wanted_by_s")
+
+    lane: ClassVar[Lane] = "online"
 
     def __init__(
         self,

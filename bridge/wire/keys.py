@@ -3,7 +3,7 @@
 | key                              | type            | holds                                       |
 |----------------------------------|-----------------|---------------------------------------------|
 | bb:{model@version}:online        | stream + group  | request frames of online callers            |
-| bb:{model@version}:batch         | stream + group  | chunks of batch jobs                        |
+| bb:{model@version}:batch         | stream + group  | chunks of batch jobs, batch-lane requests   |
 | bb:{model@version}:dead          | stream, capped  | frames given up on, with the reason         |
 | bb:gateway:<id>:results          | list, expiring  | result frames and heartbeats for a gateway  |
 | bb:gateways                      | sorted set      | gateway ids, scored by when last seen       |
@@ -15,6 +15,8 @@ The braces are the cluster hash tag: all keys of one model version share a slot.
 """
 
 from __future__ import annotations
+
+from bridge.wire.frame import Lane
 
 GROUP = "workers"
 FRAME_FIELD = b"f"
@@ -32,6 +34,11 @@ def online_key(model_key: str) -> str:
 def batch_key(model_key: str) -> str:
     """Return the stream of batch chunks of `model@version`."""
     return f"bb:{{{model_key}}}:batch"
+
+
+def lane_key(model_key: str, lane: Lane) -> str:
+    """Return the stream of one lane of `model@version`."""
+    return online_key(model_key) if lane == "online" else batch_key(model_key)
 
 
 def dead_key(model_key: str) -> str:

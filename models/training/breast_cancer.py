@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingClassifier
 
 from models.training.example import ExampleTensor, write_example
+from models.training.golden_rows import write_golden
 from models.training.held_out import Split, split_by_class
 
 TREES = 150
@@ -32,8 +33,17 @@ description = "Malignant or benign, from 30 measurements of cell nuclei (gradien
 [serving]
 latency_target_ms = 100
 
+# What a mistake costs, in false alarms. The threshold that follows is in threshold.toml.
+[decision]
+output = "probabilities"
+column = "malignant"
+positive = "malignant"
+label_column = "diagnosis"
+cost_false_negative = 50
+cost_false_positive = 1
+
 [outputs.label]
-description = "0 malignant, 1 benign"
+description = "0 malignant, 1 benign: the more probable, whatever a mistake costs"
 
 [outputs.probabilities]
 description = "Probability of each class"
@@ -53,7 +63,7 @@ def breast_cancer_split() -> Split:
 
 
 def build_breast_cancer(folder: Path) -> str:
-    """Write model.onnx, contract.toml and example.json; the line to report."""
+    """Write model, contract, example, golden rows and threshold; the line to report."""
     split = breast_cancer_split()
     # Chosen by cross-validation within the training rows.
     classifier = GradientBoostingClassifier(
@@ -73,7 +83,24 @@ def build_breast_cancer(folder: Path) -> str:
     write_example(folder, [ExampleTensor("features", "FP32", (1, len(row)), row)])
     rows = split.held_out_rows.astype(np.float32)
     accuracy = classifier.score(rows, split.held_out_targets)
-    return f"accuracy {accuracy:.4f} on {len(rows)} held-out rows"
+    decided = write_golden(folder, _labelled_rows(split))
+    assert decided is not None
+    assert decided.written is not None
+    return (
+        f"accuracy {accuracy:.4f} on {len(rows)} held-out rows, malignant from "
+        f"{decided.written.threshold} on"
+    )
+
+
+def _labelled_rows(split: Split) -> list[dict[str, float | str]]:
+    data = load_breast_cancer()
+    return [
+        {
+            **dict(zip(map(str, data.feature_names), row, strict=True)),
+            "diagnosis": str(data.target_names[target]),
+        }
+        for row, target in zip(split.held_out_rows.tolist(), split.held_out_targets, strict=True)
+    ]
 
 
 def _contract() -> str:

@@ -118,6 +118,14 @@ async def test_serve_ends_with_status_0_after_sigterm() -> None:
     assert child.returncode == 0
 
 
+async def test_named_rows_are_typed_in_a_line(system: System) -> None:
+    row = {one["name"]: one["data"][0] for one in read_example("crop_yield")["inputs"]}
+    url = f"{system.url}/v1/models/crop_yield/predict"
+    answer = await curl(*JSON, "-d", json.dumps({"rows": [row]}), url)
+    expected = predict("crop_yield", example_tensors("crop_yield"))
+    np.testing.assert_allclose(answer.json["rows"][0]["yield"], expected["yield"][0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("model", SAMPLES)
 async def test_an_example_file_gets_a_prediction(system: System, model: str) -> None:
     example = version_folder(model) / "example.json"

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import tomllib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,10 @@ import numpy as np
 import pytest
 
 from loadtest.bare_loop import open_bare_loop
-from tests.command import Lines, environment, free_port, run_to_end
+from tests.command import run_to_end
 from tests.conftest import required_in_ci
+from tests.peer_server import PEERS_PYTHON, ROOT, peer_server
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MODEL = ROOT / "models" / "breast_cancer" / "1" / "model.onnx"
 ROWS = 50
 SCENARIO = f"""
@@ -49,27 +46,6 @@ PEERS = (
     Peer("mosec-msgpack", MOSEC, ("--msgpack", "--address", "127.0.0.1"), "service is running"),
     Peer("fastapi", "loadtest.peers.fastapi_server", (), "Uvicorn running on"),
 )
-
-
-@asynccontextmanager
-async def serving(peer: Peer) -> AsyncIterator[str]:
-    """The peer's URL, when it says that it is ready; it is ended with the block."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        str(PYTHON), "-m", peer.module, str(MODEL), "--port", str(port), *peer.options,
-        cwd=ROOT, env=environment(),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    assert process.stdout is not None
-    lines = Lines()
-    reader = asyncio.create_task(lines.read(process.stdout))
-    try:
-        await lines.line_with(peer.ready)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-        await reader
 
 
 @dataclass(frozen=True)
@@ -136,7 +112,8 @@ async def _runs(peer: Peer, files: Files, folder: Path) -> Runs:
         result: dict[str, Any] = json.loads(file.read_text())
         return result
 
-    async with serving(peer) as url:
+    words = ("-m", peer.module, str(MODEL), *peer.options)
+    async with peer_server(ROOT, words, peer.ready) as url:
         checked = await run("checked", "--check-answers")
         words = ("--data", str(files.rows), "--expected", str(files.outputs))
         return Runs(checked, await run("expected", *words))
@@ -146,7 +123,7 @@ async def _runs(peer: Peer, files: Files, folder: Path) -> Runs:
 def runs(
     request: pytest.FixtureRequest, files: Files, tmp_path_factory: pytest.TempPathFactory
 ) -> Runs:
-    if not PYTHON.exists():
+    if not PEERS_PYTHON.exists():
         required_in_ci("there is no .venv-peers; make install-peers creates it")
     return asyncio.run(_runs(request.param, files, tmp_path_factory.mktemp("runs")))
 

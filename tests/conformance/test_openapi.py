@@ -15,6 +15,7 @@ from bridge.contract.datatype import DATATYPES
 from bridge.contract.invalid import InvalidCode
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.gateway.dialects.call import PRIORITY_MAX, TIMEOUT_PLAUSIBLE_MAX_S, InputLimits
+from bridge.gateway.dialects.named import BRACKETS_MAX, VALUES_MAX
 from bridge.gateway.dialects.priority import PRIORITY_NAMES
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.http import Routes, listed_routes
@@ -34,8 +35,8 @@ from tests.system import System, post
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
-STATUSES = ["200", "400", "404", "405", "408", "413", "415", "417", "422", "429"]
-STATUSES += ["500", "503", "504"]
+STATUSES = ["200", "202", "400", "404", "405", "408", "409", "413", "415", "417", "422", "429"]
+STATUSES += ["500", "503", "504", "507"]
 REFERENCE = re.compile(r"^#/components/(\w+)/([\w.]+)$")
 
 
@@ -150,7 +151,7 @@ async def test_refusals_that_say_when_to_come_back_name_both_headers(
 ) -> None:
     responses = document["components"]["responses"]
     headers = {status for status in responses if "Retry-After" in responses[status]["headers"]}
-    assert headers == {"429", "503"}
+    assert headers == {"409", "429", "503", "507"}
 
 
 async def test_every_error_example_is_an_error_body(document: dict[str, Any]) -> None:
@@ -201,6 +202,14 @@ async def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> Non
     }
 
 
+async def test_its_bounds_on_named_rows_are_those_of_the_code(document: dict[str, Any]) -> None:
+    body = document["components"]["requestBodies"]["NamedRows"]
+    assert body["description"] == (
+        f"At most {InputLimits().json_bytes_max >> 20} MiB, {VALUES_MAX:,} values and "
+        f"{BRACKETS_MAX:,} lists and objects, not compressed, sent within {BODY_S_MAX:g} s"
+    )
+
+
 async def test_its_priorities_are_those_of_the_code(document: dict[str, Any]) -> None:
     name, _ = document["components"]["schemas"]["Priority"]["anyOf"]
     assert name["enum"] == list(PRIORITY_NAMES)
@@ -218,6 +227,18 @@ async def test_the_example_body_of_a_model_gets_a_prediction(
     body = examples_of(document)[model]
     status, answer, _ = await post(http, f"{system.url}/v2/models/{model}/infer", body)
     assert (status, answer.get("model_name")) == (200, model), answer
+
+
+@pytest.mark.parametrize("model", SAMPLES)
+async def test_the_named_example_of_a_model_gets_an_answer_of_the_documented_form(
+    system: System, http: aiohttp.ClientSession, document: dict[str, Any], model: str
+) -> None:
+    body = document["components"]["requestBodies"]["NamedRows"]["content"]["application/json"]
+    request = body["examples"][model]["value"]
+    schema_of(document, "NamedRequest").validate(request)
+    status, answer, _ = await post(http, f"{system.url}/v1/models/{model}/predict", request)
+    assert (status, answer.get("model_name")) == (200, model), answer
+    schema_of(document, "NamedResponse").validate(answer)
 
 
 @pytest.mark.parametrize("model", SAMPLES)

@@ -34,6 +34,9 @@ class Heard:
     def on_frame_lost(self, frame: PackedFrame) -> None:
         pass
 
+    def on_frame_queued(self, frame: PackedFrame, entry_id: bytes) -> None:
+        pass
+
     def on_queue_lost(self) -> None:
         pass
 
@@ -45,7 +48,7 @@ async def test_a_link_ends_although_it_is_told_to_in_the_moment_in_which_a_resul
     """The reader then sends its next command, and the cancellation used to be swallowed there."""
     async with EmbeddedQueue.start() as queue, aioredis.Redis.from_url(queue.url) as client:
         heard = Heard()
-        link = QueueLink(queue.url, "g", heard, Outbox(list, list), ServerClock())
+        link = QueueLink(queue.url, "g", heard, Outbox(list, list, dict), ServerClock())
         running = asyncio.create_task(link.run())
         await eventually(lambda: _is_reading(client), within_s=5.0)
         await client.rpush(keys.results_key("g"), b"result")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # What an accepted request may end with while a part is gone.
 HONEST = {"ok", "503 queue_unavailable", "503 no_worker", "504 deadline_exceeded", "429 overloaded"}
-CHILDREN = ["queue", "gateway-0", "worker-0", "worker-1"]
+CHILDREN = ["queue", "gateway-0", "worker-0", "worker-1", "job-runner"]
 
 
 @dataclass(frozen=True)

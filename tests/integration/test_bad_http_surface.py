@@ -32,14 +32,23 @@ GET = [
     "/v2/models/{model}/versions/{version}/ready",
     "/metrics",
     "/openapi.json",
+    "/v1/jobs",
+    "/v1/jobs/{job}",
+    "/v1/jobs/{job}/results",
+    "/v1/jobs/{job}/rejected",
 ]
 # A WebSocket handshake has no HEAD.
 STREAM = ["/v2/models/{model}/stream", "/v2/models/{model}/versions/{version}/stream"]
 POST = [
     "/v2/models/{model}/infer",
     "/v2/models/{model}/versions/{version}/infer",
+    "/v1/models/{model}/predict",
+    "/v1/models/{model}/versions/{version}/predict",
     "/v2/repository/index",
+    "/v1/jobs",
+    "/v1/jobs/{job}/retry-dead",
 ]
+DELETE = ["/v1/jobs/{job}"]
 LOOPBACK = "0100007F"
 LISTENING = "0A"  # the state column of /proc/net/tcp
 
@@ -68,8 +77,17 @@ async def test_the_routes_are_exactly_those_that_are_documented() -> None:
     gateway = Gateway("redis://127.0.0.1:1", InputLimits(), GatewayMetrics(None))
     expected = [("GET", path) for path in GET] + [("HEAD", path) for path in GET]
     expected += [("GET", path) for path in STREAM]
-    expected += [("POST", path) for path in POST]
+    expected += [("POST", path) for path in POST] + [("DELETE", path) for path in DELETE]
     assert sorted(listed_routes(Routes(gateway).application())) == sorted(expected)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", f"/v1/jobs/{'0' * 44}/results"])
+async def test_jobs_are_off_by_name_without_a_queue_that_can_keep_them(
+    typed_system: TypedSystem, path: str
+) -> None:
+    answer = await ask(typed_system.url, request("GET", path))
+    assert answer is not None
+    assert (answer.status, answer.code) == (404, "jobs_off")
 
 
 @pytest.mark.parametrize("command", ["gateway", "serve"])

@@ -27,11 +27,12 @@ def rank(tmp_path: Path) -> Path:
 
 
 async def test_the_sample_models_pass(tmp_path: Path) -> None:
-    ended = await check(SAMPLE_MODELS)
+    ended = await check(SAMPLE_MODELS, "--quick")
     verdicts = [
         line for line in ended.out.splitlines() if not line.startswith((" ", "\n")) and line
     ]
-    assert (ended.code, ended.err, len(verdicts)) == (0, "", len(list(SAMPLE_MODELS.glob("*/1"))))
+    samples = {f"{folder.parent.name}@1" for folder in SAMPLE_MODELS.glob("*/1")}
+    assert (ended.code, ended.err, {line.split(":")[0] for line in verdicts}) == (0, "", samples)
     assert all(": passed: " in line for line in verdicts)
 
 

@@ -12,11 +12,13 @@ import pytest
 from models.training.breast_cancer import breast_cancer_split
 from models.training.digits import FIXED_BATCH_ROWS, digits_split
 from models.training.synthetic_fields import held_out_fields
+from models.training.synthetic_seasons import held_out_seasons
 from tests.sample_models import MODELS, ROOT, Tensors, predict
 
 REBUILD_S_MAX = 60
 
 PREDICTION_TOLERANCE = 1e-6
+DEPLETION_TOLERANCE_MM = 0.001
 YIELD_TOLERANCE_KG_HA = 0.01  # an FP32 yield of 10 t/ha has steps of 0.001 kg
 
 
@@ -57,6 +59,13 @@ def test_crop_yield_is_built_again_with_the_same_predictions(rebuilt: Path) -> N
     columns = held_out_fields().columns
 
     assert_same_answers("crop_yield", columns, rebuilt, YIELD_TOLERANCE_KG_HA)
+
+
+def test_soil_water_is_built_again_with_the_same_predictions(rebuilt: Path) -> None:
+    weather = held_out_seasons().weather.astype(np.float32)
+    inputs = {"weather": weather, "days": np.full(len(weather), weather.shape[1], np.int32)}
+
+    assert_same_answers("soil_water", inputs, rebuilt, DEPLETION_TOLERANCE_MM)
 
 
 @pytest.mark.parametrize(

@@ -170,10 +170,9 @@ async def test_columns_that_are_called_otherwise_are_named(models: Path, tmp_pat
     assert (ended.code, read_table(output)) == (0, [{"x": "99", "y": 3}, {"x": "98", "y": 5}])
 
 
-@pytest.mark.parametrize(
-    "model", ["breast_cancer", "crop_yield", "digits", "evapotranspiration", "fixed_batch"]
-)
-async def test_every_sample_model_answers_in_a_file_as_it_answers_online(
+# All of them, without a start of workers for each: test_parity.py.
+@pytest.mark.parametrize("model", ["crop_yield"])
+async def test_a_sample_model_answers_in_a_file_as_it_answers_online(
     tmp_path: Path, model: str
 ) -> None:
     rows = 32

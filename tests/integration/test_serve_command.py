@@ -231,4 +231,4 @@ async def test_every_setting_can_come_from_the_environment(
     async with running("serve", cwd=tmp_path, env=env) as command:
         await command.out.line_with(f"ready at http://127.0.0.1:{port}")
         ready = {event["child"] for event in command.err.events("child_ready")}
-    assert ready == {"queue", "gateway-0", "gateway-1", "worker-0", "worker-1"}
+    assert ready == {"queue", "gateway-0", "gateway-1", "worker-0", "worker-1", "job-runner"}

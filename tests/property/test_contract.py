@@ -21,57 +21,7 @@ from bridge.contract.model import (
 )
 from bridge.contract.values import ValueCheck
 from tests.property.arrays import NUMERIC, Array, arrays
-
-
-@st.composite
-def ranges(draw: st.DrawFn, datatype: str) -> tuple[float, float]:
-    """A range that holds a value of the datatype; perhaps open, perhaps wider than the type."""
-    dtype = DATATYPES[datatype].dtype
-    if DATATYPES[datatype].kind == "integer":
-        info = np.iinfo(dtype)  # type: ignore[type-var]
-        # Within 2^53, where a float can say every integer.
-        inside = draw(st.integers(max(int(info.min), -(2**53)), min(int(info.max), 2**53)))
-    else:
-        inside = draw(st.floats(-60_000, 60_000, width=16))
-    near = st.floats(0, 2)
-    below = draw(st.floats(max_value=inside, allow_nan=False) | near.map(lambda gap: inside - gap))
-    above = draw(st.floats(min_value=inside, allow_nan=False) | near.map(lambda gap: inside + gap))
-    return below, above
-
-
-@st.composite
-def rules(draw: st.DrawFn, datatype: str) -> ValueRules:
-    kind = DATATYPES[datatype].kind
-    options: list[st.SearchStrategy[ValueRules]] = [st.just(ValueRules())]
-    if kind in ("integer", "floating"):
-        options.append(ranges(datatype).map(lambda pair: ValueRules(range=pair)))
-    if kind == "floating":
-        options.append(st.just(ValueRules(nulls="refuse")))
-    if kind == "integer":
-        some = st.lists(st.integers(0, 100), min_size=1, max_size=4)
-        options.append(some.map(lambda values: ValueRules(categories=tuple(values))))
-    if kind == "bytes":
-        words = st.lists(st.text(max_size=5), min_size=1, max_size=4)
-        options.append(words.map(lambda values: ValueRules(categories=tuple(values))))
-    return draw(st.one_of(options))
-
-
-@st.composite
-def specs(draw: st.DrawFn, datatypes: list[str]) -> TensorSpec:
-    datatype = draw(st.sampled_from(datatypes))
-    shape = (-1, *draw(st.lists(st.sampled_from([-1, 1, 2, 3]), max_size=2)))
-    columns: tuple[str, ...] = ()
-    if len(shape) > 1 and shape[-1] > 0 and draw(st.booleans()):
-        columns = tuple(f"column {index}" for index in range(shape[-1]))
-    named = draw(st.lists(st.sampled_from(columns), unique=True)) if columns else []
-    return TensorSpec(
-        name="x",
-        datatype=datatype,
-        shape=shape,
-        columns=columns,
-        rules=draw(rules(datatype)),
-        column_rules={column: draw(rules(datatype)) for column in named},
-    )
+from tests.strategies import specs
 
 
 @given(specs(list(DATATYPES)), st.integers(1, 4))

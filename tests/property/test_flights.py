@@ -54,12 +54,12 @@ def as_worker(packed: PackedFrame, fates: dict[bytes, str]) -> list[ResultFrame]
         start += item.rows
         fate = fates[item.request_id]
         if fate == "failed":
-            replies.append(reply(packed.model_key, [(item, ResultStatus.ROWS_FAILED)], []))
+            replies.append(reply(packed.lane.model_key, [(item, ResultStatus.ROWS_FAILED)], []))
         elif fate != "lost":
             fine.append((item, ResultStatus.OK))
             ys.append(rows * 2 + 1)
     if fine:
-        replies.append(reply(packed.model_key, fine, ys))
+        replies.append(reply(packed.lane.model_key, fine, ys))
     return replies
 
 

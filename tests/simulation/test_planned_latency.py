@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bridge.plan.question import MeasuredModel
-from bridge.plan.request_costs import RequestCosts
+from bridge.plan.request_costs import ProcessCosts, RequestCosts
 from bridge.plan.trials import Trials
 from bridge.scheduling.service_time import ServiceTimeFit
 from bridge.scheduling.simulation import Phase, Setup, SimulatedModel, Traffic, simulate
@@ -22,7 +22,10 @@ REQUESTS = 8_000
 PROFILED_RUNS = 5
 FULL = 64
 # What a request costs outside its run is another matter.
-FREE = RequestCosts(gateway_s=0.0, refusal_s=0.0, queue_s=0.0, worker_s=0.0, generator_s=0.0)
+NOTHING = ProcessCosts(request_s=0.0, turns=0.0)
+FREE = RequestCosts(
+    gateway=NOTHING, refusal_s=0.0, queue=NOTHING, worker=NOTHING, generator=NOTHING
+)
 MODELS = [
     SimulatedModel(KEY, fixed_s=0.0003, per_row_s=0.0003, target_s=0.02),
     SimulatedModel(KEY, fixed_s=0.0011, per_row_s=0.00017, target_s=0.1),

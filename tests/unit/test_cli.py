@@ -23,6 +23,15 @@ VALUES = {
     "allow_open_redis": ("1", True),
     "share_port": ("1", True),
     "no_express": ("1", True),
+    "job_storage_mb": ("512", "512"),
+    "job_files": ("/srv/jobs", "/srv/jobs"),
+    "job_kept_hours": ("1.5", 1.5),
+    "jobs_per_tenant": ("8", 8),
+    "queue_folder": ("/srv/queue", "/srv/queue"),
+    "webhook_hosts": ("a.example", "a.example"),
+    "jobs_at_once": ("3", 3),
+    "job_spool": ("/srv/spool", "/srv/spool"),
+    "jobs_only": ("1", True),
 }
 
 
@@ -69,11 +78,12 @@ def test_a_number_that_is_none_ends_the_program_naming_the_option(
     capsys: pytest.CaptureFixture[str], way: str, command: str, name: str, text: str
 ) -> None:
     environment = {f"BATCHBRIDGE_{name.upper()}": text} if way == "environment" else {}
-    arguments = [command, f"--{name}", text] if way == "argument" else [command]
+    option = f"--{name.replace('_', '-')}"
+    arguments = [command, option, text] if way == "argument" else [command]
     with pytest.raises(SystemExit) as ended:
         build_parser(environment).parse_args(arguments)
     assert ended.value.code == EXIT_CONFIGURATION
-    assert f"argument --{name}" in capsys.readouterr().err
+    assert f"argument {option}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "--prot", "1"], ["worker", "x"]])

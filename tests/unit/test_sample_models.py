@@ -14,6 +14,7 @@ from sklearn.datasets import load_breast_cancer
 from models.training.breast_cancer import breast_cancer_split
 from models.training.digits import digits_split
 from models.training.synthetic_fields import held_out_fields, synthetic_fields
+from models.training.synthetic_seasons import held_out_seasons
 from tests.sample_models import (
     MODELS,
     NUMPY_DTYPES,
@@ -25,9 +26,10 @@ from tests.sample_models import (
     read_example,
 )
 
-GRAPHS = ["breast_cancer", "crop_yield", "digits", "fixed_batch"]
+GRAPHS = ["breast_cancer", "crop_yield", "digits", "fixed_batch", "soil_water"]
 SAMPLES = [*GRAPHS, "evapotranspiration"]
-DECLARED = ["breast_cancer", "crop_yield", "digits", "evapotranspiration"]  # have a contract.toml
+# Those that have a contract.toml.
+DECLARED = ["breast_cancer", "crop_yield", "digits", "evapotranspiration", "soil_water"]
 ANNOTATED = ["breast_cancer", "digits"]  # callers see the graph's own tensors
 REPLACED = ["crop_yield", "evapotranspiration"]  # callers see declared tensors
 MODEL_BYTES_MAX = 1_000_000
@@ -43,7 +45,14 @@ def held_out_inputs(model: str, rows: int) -> dict[str, npt.NDArray[Any]]:
         return held_out_fields().rows(slice(rows)).columns
     if model in {"digits", "fixed_batch"}:
         return {"pixels": digits_split().held_out_rows[:rows].astype(np.float32)}
+    if model == "soil_water":
+        return whole_seasons(rows)
     return {name: values.repeat(rows) for name, values in example_tensors(model).items()}
+
+
+def whole_seasons(rows: int) -> dict[str, npt.NDArray[Any]]:
+    weather = held_out_seasons().weather[:rows].astype(np.float32)
+    return {"weather": weather, "days": np.full(rows, weather.shape[1], np.int32)}
 
 
 def test_every_artefact_has_the_hash_that_is_written_down() -> None:
@@ -233,6 +242,18 @@ def test_the_fixed_batch_answers_as_the_free_batch_does() -> None:
     fixed, free = predict("fixed_batch", inputs), predict("digits", inputs)
 
     np.testing.assert_allclose(fixed["probabilities"], free["probabilities"], atol=1e-6, rtol=0)
+
+
+def test_soil_water_follows_the_balance_of_held_out_seasons() -> None:
+    seasons = held_out_seasons()
+    rows, days = seasons.depletion_mm.shape
+
+    answered = predict("soil_water", whole_seasons(rows))["depletion_mm"]
+
+    assert days == 128
+    residual = float(((answered - seasons.depletion_mm) ** 2).sum())
+    total = float(((seasons.depletion_mm - seasons.depletion_mm.mean()) ** 2).sum())
+    assert 1 - residual / total >= 0.98
 
 
 @pytest.mark.parametrize("model", DECLARED)

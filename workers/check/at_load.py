@@ -12,8 +12,8 @@ import structlog
 from bridge.contract.model import ModelContract
 from workers.check.finding_text import finding_text
 from workers.check.made_values import CAUTIOUS
-from workers.check.probe_rows import generated
-from workers.check.row_independence import Effort, Runs, check_rows
+from workers.check.row_independence import Effort, Runs
+from workers.check.version_check import check_version, made_up_rows
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +38,17 @@ def row_dependence(
     Nothing is tried that the contract does not name: where it leaves a range open, integers are 0.
     Rows that fail together are only logged: a worker runs them again by halves.
     """
-    probes = generated(model.contract.inputs, ROWS, CAUTIOUS)
-    found = check_rows(model, probes, Effort(CHECK_S_MAX, FULL_ROWS), clock)
+    probes = made_up_rows(model.contract, ROWS, CAUTIOUS)
+    found = check_version(model, probes, Effort(CHECK_S_MAX, FULL_ROWS), clock)
     if found.failure is not None:
         reason = finding_text(found.failure)
         log.warning("rows_fail_together", model=model.contract.key, reason=reason)
-    first = next((verdict.finding for verdict in found.outputs if verdict.finding), None)
-    if first is None:
+    padding = [] if found.padding is None else found.padding.findings
+    findings = [verdict.finding for verdict in found.outputs if verdict.finding] + padding
+    if not findings:
         return None
-    return RowDependence(finding_text(first), found.is_repeatable)
+    # A lone row is padded too.
+    return RowDependence(finding_text(findings[0]), found.is_repeatable and not padding)
 
 
 def served_alone(contract: ModelContract) -> ModelContract:

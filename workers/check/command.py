@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ from bridge.contract.repository import (
     VersionFolder,
     scan,
 )
+from bridge.contract.statistics import STATISTICS_FILE, StatisticsError
+from workers.check.finding import Kind
+from workers.check.likely_probes import likely_rows
 from workers.check.made_values import BOLD
+from workers.check.padding_suspects import padding_suspects
 from workers.check.page import report_text
-from workers.check.probe_rows import ProbeRows, from_reference, generated
-from workers.check.report import Report
-from workers.check.row_independence import Effort, check_rows
+from workers.check.probe_rows import ProbeRows, from_reference
+from workers.check.report import Part, Report
+from workers.check.row_independence import Effort
 from workers.check.suspect import Suspect
 from workers.check.suspects import suspects
+from workers.check.version_check import check_version, fitting, made_up_rows
 from workers.loading import LoadError, open_model
 from workers.model import Array, Model
 
@@ -36,6 +41,10 @@ BATCH_ROWS_MAX = 4096
 # Gives up to so many rows of the model's inputs from a file, in groups of one shape each.
 ReadRows = Callable[[Path, tuple[TensorSpec, ...], int], list[Mapping[str, Array]]]
 
+# Gives more parts for the report on a version, from what is beside it; told whether a worker would
+# serve it.
+Further = Callable[[VersionFolder, Model, bool], tuple[Part, ...]]
+
 
 class CheckError(Exception):
     """The check cannot begin; the message names the option and the reason."""
@@ -45,7 +54,8 @@ class CheckError(Exception):
 class CheckOptions:
     """The command's options; `data` and `json` are empty if not given.
 
-    `batch_rows`: the largest batch is one row more. `seconds`: for each model.
+    `batch_rows`: the largest batch is one row more. `seconds`: for each model. `quick`: without
+    starting a system. `write_threshold`: put the best threshold into the version's folder.
     """
 
     model: Path
@@ -54,22 +64,27 @@ class CheckOptions:
     batch_rows: int
     seconds: float
     threads: int
+    quick: bool = False
+    write_threshold: bool = False
 
 
-def run_check(options: CheckOptions, read_rows: ReadRows | None) -> int:
+def run_check(
+    options: CheckOptions, read_rows: ReadRows | None, further: Further | None = None
+) -> int:
     """Print a report on each model version found; return 0, 1 if one fails, 2 for a bad option.
 
-    `read_rows` is asked for the rows of `data`, if that is given.
+    `read_rows` is asked for the rows of `data`, if that is given, `further` for more parts.
     """
     try:
         _refuse_bad(options)
-        reports = [_report(folder, options, read_rows) for folder in version_folders(options.model)]
+        folders = version_folders(options.model)
+        reports = [_report(folder, options, read_rows, further) for folder in folders]
         _write_json(options, reports)
     except (CheckError, LoadError) as error:
         sys.stderr.write(f"batchbridge: {error}\n")
         return EXIT_CONFIGURATION
     print("\n".join(report_text(report) for report in reports), end="")
-    return 0 if all(report.is_passed for report in reports) else EXIT_FAILED
+    return 0 if all(report.is_passed_in_all for report in reports) else EXIT_FAILED
 
 
 def version_folders(path: Path) -> list[VersionFolder]:
@@ -107,37 +122,61 @@ def _refuse_bad(options: CheckOptions) -> None:
         raise CheckError(f"json: {Path(options.json).parent} is not a folder")
 
 
-def _report(folder: VersionFolder, options: CheckOptions, read_rows: ReadRows | None) -> Report:
+def _report(
+    folder: VersionFolder,
+    options: CheckOptions,
+    read_rows: ReadRows | None,
+    further: Further | None,
+) -> Report:
     model = open_model(folder, options.threads)
-    probes = _probes(model, options, read_rows)
-    found = check_rows(model, probes, Effort(options.seconds, options.batch_rows))
+    probes, source = _probes(folder, model, options, read_rows)
+    found = check_version(model, probes, Effort(options.seconds, options.batch_rows))
     blamed: tuple[Suspect, ...] = ()
     if found.findings:
-        blamed = suspects(folder, found.findings[0], options.threads)
-    return Report(
+        first = found.findings[0]
+        is_padding = first.kind is Kind.PADDING
+        blamed = (
+            padding_suspects(model, first)
+            if is_padding
+            else suspects(folder, first, options.threads)
+        )
+    report = Report(
         contract=model.contract,
         folder=str(folder.path),
         independence=found,
-        source=options.data or "made up from the contract",
+        source=source,
         suspects=blamed,
     )
+    if further is None:
+        return report
+    return replace(report, parts=further(folder, model, report.is_passed))
 
 
-def _probes(model: Model, options: CheckOptions, read_rows: ReadRows | None) -> list[ProbeRows]:
+def _probes(
+    folder: VersionFolder, model: Model, options: CheckOptions, read_rows: ReadRows | None
+) -> tuple[list[ProbeRows], str]:
+    """The rows to try, and where they are from."""
     inputs = model.contract.inputs
-    if read_rows is None:
-        return generated(inputs, ROWS, BOLD)
-    groups = read_rows(Path(options.data), inputs, ROWS)
-    if not groups:
-        raise CheckError(f"data: {options.data} holds no row that the contract allows")
-    return [from_reference(inputs, group, BOLD) for group in groups]
+    if read_rows is not None:
+        groups = fitting(model.contract, read_rows(Path(options.data), inputs, ROWS))
+        if not groups:
+            raise CheckError(f"data: {options.data} holds no row that the contract allows")
+        return [from_reference(inputs, group, BOLD) for group in groups], options.data
+    try:
+        likely = fitting(model.contract, likely_rows(folder, model.contract, ROWS))
+    except StatisticsError as error:
+        raise CheckError(str(error)) from error
+    if likely:
+        probes = [from_reference(inputs, group, BOLD, "likely row") for group in likely]
+        return probes, f"made up like those of {STATISTICS_FILE}"
+    return made_up_rows(model.contract, ROWS, BOLD), "made up from the contract"
 
 
 def _write_json(options: CheckOptions, reports: list[Report]) -> None:
     if not options.json:
         return
     document: dict[str, Any] = {
-        "passed": all(report.is_passed for report in reports),
+        "passed": all(report.is_passed_in_all for report in reports),
         "models": [report.document() for report in reports],
     }
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     NEIGHBOURS = "neighbours"  # another answer than alone
     FAILS_TOGETHER = "fails_together"  # rows that are answered alone make a batch fail
     UNREPEATABLE = "unrepeatable"  # another answer to the same row alone
+    PADDING = "padding"  # another answer than alone and unpadded
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,32 @@ class OutputVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class PaddingParity:
+    """What became of rows of several lengths when they were padded.
+
+    `failure`: rows that are answered unpadded and make a padded batch fail. `padding_share`: of
+    the places for values, 0 to 1, with each row in its own bucket.
+    """
+
+    outputs: tuple[OutputVerdict, ...]
+    failure: Finding | None
+    rows: int
+    batches: int
+    padding_share: float
+
+    @property
+    def findings(self) -> list[Finding]:
+        """One for each output that padding changes, and one if padded rows fail."""
+        found = [verdict.finding for verdict in self.outputs if verdict.finding is not None]
+        return [*found, *([self.failure] if self.failure else [])]
+
+
+@dataclass(frozen=True, slots=True)
 class Independence:
     """What was tried and what came out.
 
     `rows_compared` of `rows_tried` were answered alone; fewer than two prove nothing. `is_single`:
-    no two rows ever share a batch, so nothing was tried.
+    no two rows ever share a batch, so nothing was tried. `padding`: None where rows are not padded.
     """
 
     outputs: tuple[OutputVerdict, ...]
@@ -70,12 +92,14 @@ class Independence:
     largest_batch: int = 1
     is_single: bool = False
     reason_unanswered: str = ""
+    padding: PaddingParity | None = None
 
     @property
     def findings(self) -> list[Finding]:
-        """One for each output that depends, and one if rows fail together."""
+        """One for each output that depends, one if rows fail together, those of the padding."""
         found = [verdict.finding for verdict in self.outputs if verdict.finding is not None]
-        return [*found, *([self.failure] if self.failure else [])]
+        padding = [] if self.padding is None else self.padding.findings
+        return [*found, *([self.failure] if self.failure else []), *padding]
 
     @property
     def is_proven(self) -> bool:

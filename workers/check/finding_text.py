@@ -17,12 +17,24 @@ def finding_text(finding: Finding) -> str:
             f"{output} is not repeatable: {row} got {shown(finding.alone)} alone, and another time "
             f"{shown(finding.together)}"
         )
+    if finding.kind is Kind.PADDING:
+        return _padding_text(finding, row, output)
     neighbours = _neighbours(finding)
     if finding.kind is Kind.FAILS_TOGETHER:
         return f"{row} is answered alone, but fails beside {neighbours}: {finding.together}"
     return (
         f"{output} depends on the other rows of the batch: {row} gets {shown(finding.alone)} alone "
         f"and {shown(finding.together)} beside {neighbours}"
+    )
+
+
+def _padding_text(finding: Finding, row: str, output: str) -> str:
+    beside = f", beside {_neighbours(finding)}" if len(finding.batch) > 1 else ""
+    if not finding.output:
+        return f"{row} is answered unpadded, but fails {finding.trial}{beside}: {finding.together}"
+    return (
+        f"{output} changes with padding: {row} gets {shown(finding.alone)} unpadded and "
+        f"{shown(finding.together)} {finding.trial}{beside}"
     )
 
 

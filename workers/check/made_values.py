@@ -82,7 +82,7 @@ class ValueMaker:
 
         A contract that says nothing of nulls lets a binary body carry them.
         """
-        if self._kind == "floating" and rules.nulls != "refuse":
+        if self._kind == "floating" and rules.nulls not in ("refuse", "default"):
             return math.nan
         return self.zero(rules)
 

@@ -17,6 +17,7 @@ _SAID = {
     Verdict.SINGLE: "no two rows ever share a batch.",
     Verdict.DEPENDENT: "an answer depends on the other rows of its batch.",
     Verdict.UNREPEATABLE: "the same row alone does not always get the same answer.",
+    Verdict.PADDING: "an answer depends on how far its row was padded.",
     Verdict.FAILS_TOGETHER: "rows that are answered alone make a batch fail.",
     Verdict.UNPROVEN: "too few rows were answered to say anything.",
 }
@@ -29,6 +30,11 @@ _ADVICE = {
     Verdict.UNREPEATABLE: (
         "Export the model for inference (no dropout, no batch statistics), take chance and memory",
         "out of pipeline.py. Serving rows alone does not help.",
+    ),
+    Verdict.PADDING: (
+        "Name the mask or the length that the model needs (inputs.<name>.mask, .length), or",
+        "another pad value; if it has them, its graph mixes values with padding somewhere. Serving",
+        "rows alone does not help: a lone row is padded to its bucket too.",
     ),
     Verdict.FAILS_TOGETHER: (
         "A worker runs such a batch again by halves: the answers stay right, and cost more. If it",
@@ -56,6 +62,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"  {line}" for line in _tried(report))
     for verdict in report.independence.outputs:
         yield f"  output {shown(verdict.output)}: {_agreement(verdict)}"
+    yield from (f"  {line}" for line in _padding(report))
     for finding in report.independence.findings:
         yield f"  {finding_text(finding)}"
         if finding is report.independence.findings[0]:
@@ -67,6 +74,8 @@ def _lines(report: Report) -> Iterator[str]:
         if report.is_passed:
             advice = (_BY_POLICY[report.policy],)
         yield from (f"  {line}" for line in advice)
+    for part in report.parts:
+        yield from part.lines()
 
 
 def _tried(report: Report) -> Iterator[str]:
@@ -79,6 +88,22 @@ def _tried(report: Report) -> Iterator[str]:
     )
     if found.reason_unanswered:
         yield f"not answered alone: {found.reason_unanswered}"
+
+
+def _padding(report: Report) -> Iterator[str]:
+    parity = report.independence.padding
+    if parity is None:
+        return
+    yield (
+        f"{parity.rows} rows padded, in {parity.batches} batches of one length and of several, "
+        "against each unpadded"
+    )
+    yield from (
+        f"output {shown(item.output)}, padded: {_agreement(item)}" for item in parity.outputs
+    )
+    yield (
+        f"{parity.padding_share:.0%} of the places in their buckets are padding ({report.source})"
+    )
 
 
 def _agreement(verdict: OutputVerdict) -> str:

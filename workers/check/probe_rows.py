@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,23 +39,28 @@ class ProbeRows:
         return {name: array[list(rows)] for name, array in self.tensors.items()}
 
 
-def generated(specs: Specs, rows: int, open_values: OpenValues) -> list[ProbeRows]:
+def generated(
+    specs: Specs, rows: int, open_values: OpenValues, sizes: Sequence[int] = VARYING_SIZES
+) -> list[ProbeRows]:
     """Return `rows` ordinary rows that the contract allows, and extreme ones, for each shape.
 
+    `sizes`: those of dimensions that vary.
     Values are drawn from ranges and categories; where nulls are allowed, a quarter of every second
     row is null. The same contract always gets the same rows.
     """
     varies = any(-1 in spec.row_shape for spec in specs)
     return [
         _of_size(specs, rows, size, open_values, f" of length {size}" if varies else "")
-        for size in (VARYING_SIZES if varies else (1,))
+        for size in (sizes if varies else (1,))
     ]
 
 
-def from_reference(specs: Specs, reference: Tensors, open_values: OpenValues) -> ProbeRows:
-    """Return reference rows of one shape, all ordinary, with extreme neighbours beside them."""
+def from_reference(
+    specs: Specs, reference: Tensors, open_values: OpenValues, called: str = "reference row"
+) -> ProbeRows:
+    """Return rows of one shape, all ordinary, with extreme neighbours beside them."""
     rows = len(next(iter(reference.values())))
-    names = [f"reference row {row}" for row in range(rows)]
+    names = [f"{called} {row}" for row in range(rows)]
     return _with_strangers(specs, reference, names, open_values)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.contract.model import ModelContract, OnRowDependence
-from workers.check.finding import Finding, Independence, Kind, OutputVerdict
+from workers.check.finding import Finding, Independence, Kind, OutputVerdict, PaddingParity
 from workers.check.finding_text import finding_text
 from workers.check.suspect import Suspect
 
@@ -21,8 +22,27 @@ class Verdict(StrEnum):
     SINGLE = "single"  # the contract or the graph lets no two rows share a batch
     DEPENDENT = "dependent"
     UNREPEATABLE = "unrepeatable"
+    PADDING = "padding"  # an answer depends on how far its row was padded
     FAILS_TOGETHER = "fails_together"
     UNPROVEN = "unproven"
+
+
+class Part(Protocol):
+    """A further part of a report, on something else than how rows depend on each other."""
+
+    @property
+    def name(self) -> str:
+        """Its key in JSON."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the version can be served for all that this part knows."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield its page for a person; the first line says whether it passed."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it for JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,7 @@ class Report:
     independence: Independence
     source: str
     suspects: tuple[Suspect, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -46,6 +67,8 @@ class Report:
             return Verdict.UNREPEATABLE
         if Kind.NEIGHBOURS in kinds:
             return Verdict.DEPENDENT
+        if Kind.PADDING in kinds:
+            return Verdict.PADDING
         if Kind.FAILS_TOGETHER in kinds:
             return Verdict.FAILS_TOGETHER
         if not self.independence.is_proven:
@@ -64,7 +87,13 @@ class Report:
             return True
         if self.verdict is Verdict.DEPENDENT:
             return self.policy in ("serve-alone", "allow")
-        return self.verdict is Verdict.UNREPEATABLE and self.policy == "allow"
+        is_allowable = self.verdict in (Verdict.UNREPEATABLE, Verdict.PADDING)
+        return is_allowable and self.policy == "allow"
+
+    @property
+    def is_passed_in_all(self) -> bool:
+        """Whether every further part passes, too."""
+        return self.is_passed and all(part.is_passed for part in self.parts)
 
     def document(self) -> dict[str, Any]:
         """Return the report for JSON."""
@@ -73,7 +102,7 @@ class Report:
             "model": self.contract.key,
             "folder": self.folder,
             "model_sha256": self.contract.model_sha256,
-            "passed": self.is_passed,
+            "passed": self.is_passed_in_all,
             "verdict": self.verdict.value,
             "on_row_dependence": self.policy,
             "rows": self.source,
@@ -83,10 +112,12 @@ class Report:
             "largest_batch_rows": found.largest_batch,
             "outputs": [_output(verdict) for verdict in found.outputs],
             "failure": None if found.failure is None else _finding(found.failure),
+            "padding": None if found.padding is None else _padding(found.padding),
             "suspects": [
                 {"where": suspect.where, "name": suspect.name, "reason": suspect.reason}
                 for suspect in self.suspects
             ],
+            **{part.name: part.document() for part in self.parts},
         }
 
 
@@ -102,6 +133,16 @@ def example_rows_of(finding: Finding) -> list[dict[str, Any]]:
         }
         for row in finding.batch
     ]
+
+
+def _padding(parity: PaddingParity) -> dict[str, Any]:
+    return {
+        "rows": parity.rows,
+        "batches": parity.batches,
+        "padding_share": parity.padding_share,
+        "outputs": [_output(verdict) for verdict in parity.outputs],
+        "failure": None if parity.failure is None else _finding(parity.failure),
+    }
 
 
 def _output(verdict: OutputVerdict) -> dict[str, Any]:

@@ -8,13 +8,17 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from bridge.contract.padding import PaddedRows
+
 Array = np.ndarray[Any, np.dtype[Any]]
-AnswerForm = Literal["json", "binary", "messagepack"]
+AnswerForm = Literal["json", "binary", "messagepack", "named"]
 
 TIMEOUT_MAX_S = 3600.0
 # A longer wish is not a long timeout but a wrong unit or a broken caller.
 TIMEOUT_PLAUSIBLE_MAX_S = 10 * 365 * 86_400.0
 PRIORITY_MAX = 65_535
+# What the name `batch` means: below every number that a caller can give.
+BATCH_PRIORITY = PRIORITY_MAX + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class InferCall(msgspec.Struct, frozen=True):
     dtype, C-contiguous, aligned, possibly read-only; BYTES are object arrays of `str`. `outputs`
     are never empty. `timeout_s` is the caller's own, at most `TIMEOUT_MAX_S`, None where it gave
     none; `timeout_is_capped` says that the caller asked for more. `priority` 0 is the default, 1
-    the highest.
+    the highest, `BATCH_PRIORITY` the batch lane. `padded`: what `tensors` were made of, if they
+    were padded; then they hold all that a run takes, as `ModelContract.run_inputs`.
     """
 
     id: str | None
@@ -60,6 +65,7 @@ class InferCall(msgspec.Struct, frozen=True):
     timeout_is_capped: bool
     priority: int
     form: AnswerForm
+    padded: PaddedRows | None = None
 
     def with_timeout(self, timeout_s: float) -> InferCall:
         """Return the same call with another timeout, capped at `TIMEOUT_MAX_S`."""

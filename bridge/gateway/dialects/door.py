@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.contract.model import ModelContract
+from bridge.contract.padding import PaddedRows, UnpaddedOutput, padder_of
+from bridge.contract.units import Units
 from bridge.gateway.dialects import binary, messagepack
 from bridge.gateway.dialects.call import Array, Body, InferCall, InputLimits, OutputMismatch
 from bridge.gateway.dialects.inputs import Inputs, InputTensor
 from bridge.gateway.dialects.media_type import dialect_of
 from bridge.gateway.dialects.messagepack import MessagePackRequests
+from bridge.gateway.dialects.named import NamedRequests
+from bridge.gateway.dialects.named_answer import NamedAnswers
+from bridge.gateway.dialects.named_call import NamedCall
 from bridge.gateway.dialects.options import OutputChoice
 from bridge.gateway.dialects.plain import Plain
 from bridge.gateway.dialects.plain_binary import PlainBinary
@@ -25,13 +32,18 @@ from bridge.gateway.dialects.v2_json import V2Requests
 class Door:
     """Reads and writes bodies by one contract, compiled once."""
 
-    def __init__(self, contract: ModelContract, limits: InputLimits) -> None:
+    def __init__(
+        self, contract: ModelContract, limits: InputLimits, units: Units | None = None
+    ) -> None:
+        """`units` can be shared by doors: what they mean is loaded once."""
         self._contract = contract
         self._inputs = Inputs(contract, limits)
         self._outputs = OutputChoice(contract, limits)
         self._v2 = V2Requests(contract, self._inputs, self._outputs, limits)
         self._messagepack = MessagePackRequests(self._inputs, self._outputs, limits)
         self._answers = V2Answers(contract)
+        self._named = NamedRequests(contract, self._inputs, limits, units or Units())
+        self._named_answers = NamedAnswers(contract)
         tensors = list(self._inputs.tensors.values())
         # For many requests at once; None where no request can be plain.
         self._plain_json: Plain | None = None
@@ -43,6 +55,7 @@ class Door:
             self._plain_binary = PlainBinary(contract, tensors[0], self._answers, self._read_binary)
             self._plain_messagepack = PlainMessagePack(contract, tensors[0], limits)
         self._json_bytes_max = limits.json_bytes_max
+        self._padder = padder_of(contract)
         self._output_dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
 
     def parse(
@@ -61,6 +74,35 @@ class Door:
             InvalidInput: anything that the dialect or the contract does not accept; no other
                 exception, whatever the bytes are.
         """
+        return self.padded(self._parse(content_type, inference_header_length, body))
+
+    def parse_named(self, content_type: str | None, body: bytes) -> InferCall:
+        """Return the call that a body of named rows holds, which is JSON; see `parse`.
+
+        Raises:
+            InvalidInput: as `parse`.
+        """
+        if dialect_of(content_type) != "v2":
+            raise InvalidInput(InvalidCode.MEDIA_TYPE, "named rows are sent as application/json")
+        return self.padded(self._named.parse(self._text(body)))
+
+    def padded(self, call: InferCall) -> InferCall:
+        """Return a call with its rows as they travel: padded, if the contract says so.
+
+        Raises:
+            InvalidInput: `too_long`, or `too_large` when padded.
+        """
+        if self._padder is None:
+            return call
+        rows = self._padder.padded(call.tensors)
+        return msgspec.structs.replace(call, tensors=rows.tensors, padded=rows)
+
+    def _parse(
+        self,
+        content_type: str | None,
+        inference_header_length: int | None,
+        body: bytes | memoryview,
+    ) -> InferCall:
         dialect = dialect_of(content_type)
         if dialect == "messagepack":
             if inference_header_length is not None:
@@ -110,15 +152,27 @@ class Door:
         object, str or bytes arrays.
 
         Raises:
-            OutputMismatch: an output is missing, or has another dtype or number of rows.
+            OutputMismatch: an output is missing, or has another dtype or number of rows, or
+                a varying dimension of another size than the rows were padded to.
         """
+        if call.padded is not None:
+            outputs = self._cut(outputs, call.padded)
         for wanted in call.outputs:
             array = outputs.get(wanted.name)
             if array is None or not self._is_as_agreed(wanted.name, array, call.rows):
                 raise OutputMismatch(f"output {wanted.name} is not what the contract says")
+        if isinstance(call, NamedCall):
+            return self._named_answers.write(call, outputs)
         if call.form == "messagepack":
             return messagepack.write(self._contract, call, outputs)
         return self._answers.write(call, outputs)
+
+    def _cut(self, outputs: Mapping[str, Array], rows: PaddedRows) -> Mapping[str, Array]:
+        assert self._padder is not None
+        try:
+            return self._padder.cut(outputs, rows)
+        except UnpaddedOutput as error:
+            raise OutputMismatch(str(error)) from error
 
     def _is_as_agreed(self, name: str, array: Array, rows: int) -> bool:
         wanted = self._output_dtypes[name]
@@ -135,7 +189,7 @@ class Door:
         (tensor,) = self._inputs.tensors.values()
         array = binary.from_bytes(tensor, body, _raw_shape(tensor, body))
         if tensor.check is not None:
-            tensor.check.check(array)
+            array = tensor.check.accepted(array)
         return InferCall(
             None, 1, {tensor.name: array}, self._outputs.as_binary, None, False, 0, "binary"
         )

@@ -17,6 +17,7 @@ from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 _syntax = msgspec.json.Decoder(msgspec.Raw)
 _KEPT = b'":[]{}'
 _DROPPED = bytes(sorted(set(range(256)) - set(_KEPT)))
+_NO_SEPARATORS = bytes(sorted(set(range(256)) - set(b'",[{')))
 _OPENING = np.frombuffer(b"[{", dtype=np.uint8)
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING_KEY = re.compile(r"Object missing required field `(\w+)`")
@@ -97,9 +98,16 @@ def pair_count(text: bytes) -> int:
     return _outside_strings(text).count(b":")
 
 
-def _outside_strings(text: bytes) -> bytes:
-    """Return the colons and brackets of a valid JSON text that are not inside of strings."""
+def separator_counts(text: bytes) -> tuple[int, int]:
+    """Return how many commas and opening brackets a valid JSON text holds, not those in strings."""
+    outside = _outside_strings(text, _NO_SEPARATORS)
+    commas = outside.count(b",")
+    return commas, len(outside) - commas
+
+
+def _outside_strings(text: bytes, dropped: bytes = _DROPPED) -> bytes:
+    """Return what is outside of a valid JSON text's strings and not dropped."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Few pieces are left to split, and most of them are the one empty bytes object.
-    return b"".join(text.translate(None, _DROPPED).split(b'"')[::2])
+    return b"".join(text.translate(None, dropped).split(b'"')[::2])

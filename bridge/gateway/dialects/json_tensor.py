@@ -218,5 +218,5 @@ def _nullable_columns(spec: TensorSpec) -> tuple[bool, ...] | None:
     if spec.type.kind != "floating":
         return None
     rules = [spec.column_rules.get(column, spec.rules) for column in spec.columns] or [spec.rules]
-    allowed = tuple(rule.nulls == "allow" for rule in rules)
+    allowed = tuple(rule.nulls in ("allow", "default") for rule in rules)
     return allowed if any(allowed) else None

@@ -10,6 +10,7 @@ import msgspec
 from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.contract.model import ModelContract
 from bridge.gateway.dialects import binary
+from bridge.gateway.dialects.answer_head import answer_head
 from bridge.gateway.dialects.call import Array, Body, InferCall, InputLimits
 from bridge.gateway.dialects.inputs import Inputs, InputTensor
 from bridge.gateway.dialects.json_fault import structure_fault
@@ -129,7 +130,7 @@ class MessagePackRequests:
             shape = tensor.checked_shape(item.datatype, item.shape)
             array = _read_data(tensor, item.data, shape, f"{where}.data")
             if tensor.check is not None:
-                tensor.check.check(array)
+                array = tensor.check.accepted(array)
             found[item.name] = array
         return self._inputs.complete(found)
 
@@ -138,8 +139,7 @@ def write(contract: ModelContract, call: InferCall, outputs: Mapping[str, Array]
     """Return the answer; `outputs` hold every wanted output in the contract's dtype."""
     datatypes = {spec.name: spec.datatype for spec in contract.outputs}
     document: dict[str, Any] = {
-        "model_name": contract.name,
-        "model_version": contract.version,
+        **answer_head(contract),
         "outputs": [
             {
                 "name": wanted.name,

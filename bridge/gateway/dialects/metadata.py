@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from bridge.contract.model import ModelContract, TensorSpec, ValueRules
+from bridge.contract.model import Decision, ModelContract, TensorSpec, ValueRules
+from bridge.gateway.dialects.named_example import named_example, named_path
 from bridge.scheduling.forecast import Capacity
 
 SERVER_NAME = "batchbridge"
@@ -47,8 +48,15 @@ def model_metadata(
     }
     if serving.max_batch_rows is not None:
         parameters["max_batch_rows"] = serving.max_batch_rows
+    if contract.padding is not None:
+        parameters["padded_to"] = list(contract.padding.buckets)
+    if contract.decision is not None:
+        parameters["decision"] = _decision(contract.decision)
     if contract.description:
         parameters["description"] = contract.description
+    if contract.commodities is not None:
+        parameters["test_weights_lb_per_bushel"] = dict(contract.commodities.test_weights)
+    parameters["named_rows"] = _named_rows(contract)
     if measured is not None:
         parameters["measured"] = _measured(measured)
     return {
@@ -59,6 +67,30 @@ def model_metadata(
         "outputs": [_tensor(spec) for spec in contract.outputs],
         "parameters": parameters,
     }
+
+
+def _named_rows(contract: ModelContract) -> dict[str, Any]:
+    """Where rows are sent by their columns' names, and such a request as an example."""
+    document: dict[str, Any] = {"path": named_path(contract)}
+    example = named_example(contract)
+    if example is not None:
+        document["example"] = example
+    return document
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    """From which probability on a row counts as positive, and what that rests on."""
+    document: dict[str, Any] = {"output": decision.output, "positive": decision.positive}
+    if decision.column:
+        document["column"] = decision.column
+    if decision.threshold is not None:
+        document["threshold"] = decision.threshold
+        document["threshold_version"] = decision.threshold_version
+    for name in ("cost_false_negative", "cost_false_positive", "recall_floor"):
+        value = getattr(decision, name)
+        if value is not None:
+            document[name] = value
+    return document
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
@@ -107,4 +139,6 @@ def _rules(rules: ValueRules) -> dict[str, Any]:
         document["categories"] = list(rules.categories)
     if rules.nulls != "unset":
         document["nulls"] = rules.nulls
+    if rules.default is not None:
+        document["default"] = rules.default
     return document

@@ -57,7 +57,7 @@ def checked_rows(tensor: InputTensor, data: bytes, rows: int) -> Array | None:
     array: Array = np.frombuffer(data, tensor.type.dtype).reshape(shape)
     try:
         if tensor.check is not None:
-            tensor.check.check(array)
+            array = tensor.check.accepted(array)
     except InvalidInput:
         return None
     return array

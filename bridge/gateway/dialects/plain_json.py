@@ -15,6 +15,7 @@ import orjson
 
 from bridge.contract.invalid import InvalidInput
 from bridge.contract.model import ModelContract
+from bridge.gateway.dialects.answer_head import answer_head
 from bridge.gateway.dialects.call import Array, InferCall, InputLimits
 from bridge.gateway.dialects.inputs import InputTensor
 from bridge.gateway.dialects.json_tensor import CODES, packed
@@ -62,9 +63,7 @@ class PlainJson:
         self._nested = _decoder(element, 2) if len(self._row_shape) == 1 else None
         self._outputs = OutputChoice(contract, limits).as_json
         self._dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
-        self._head = orjson.dumps(
-            {"model_name": contract.name, "model_version": contract.version}
-        ).removesuffix(b"}")
+        self._head = orjson.dumps(answer_head(contract))[:-1]
         self._datatypes = {spec.name: spec.datatype for spec in contract.outputs}
         # By the number of rows and their shapes: an answer's text before each output's data.
         self._before: dict[tuple[int, RowShapes], list[bytes]] = {}
@@ -160,7 +159,7 @@ class PlainJson:
             data = packed(values, CODES[tensor.type.name])
             array = np.ndarray((rows, *self._row_shape), tensor.type.dtype, data)
             if tensor.check is not None:
-                tensor.check.check(array)
+                array = tensor.check.accepted(array)
         except (struct.error, OverflowError, InvalidInput):
             return None
         return array

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.contract.invalid import InvalidInput
 from bridge.contract.model import ModelContract
+from bridge.gateway.dialects.answer_head import answer_head
 from bridge.gateway.dialects.call import Array, InferCall, InputLimits
 from bridge.gateway.dialects.inputs import InputTensor
 from bridge.gateway.dialects.messagepack import CONTENT_TYPE
@@ -59,10 +60,12 @@ class PlainMessagePack:
         self._outputs = OutputChoice(contract, limits).as_binary
         self._dtypes = {spec.name: spec.type.dtype for spec in contract.outputs}
         self._datatypes = {spec.name: spec.datatype for spec in contract.outputs}
-        self._head = b"".join(
-            _encode(word)
-            for word in ("model_name", contract.name, "model_version", contract.version, "outputs")
-        )
+        head = answer_head(contract)
+        self._head = b"".join(_encode(word) for pair in head.items() for word in pair)
+        self._head += _encode("outputs")
+        # What is in the head, the outputs; with an id there is one pair more.
+        self._begin = bytes((_FIXMAP | len(head) + 1,))
+        self._begin_with_id = bytes((_FIXMAP | len(head) + 2,))
         # By the number of rows and their shapes: an answer before each output's data.
         self._before: dict[tuple[int, RowShapes], list[bytes]] = {}
 
@@ -91,7 +94,7 @@ class PlainMessagePack:
         """As in `Plain`."""
         key = (rows, written.row_shapes)
         before = self._before.get(key) or self._pieces(written, key)
-        parts = [b"\x83" if said is None else b"\x84", self._head]
+        parts = [self._begin if said is None else self._begin_with_id, self._head]
         parts += written.parts(before, start, rows)
         if said is not None:
             parts += (_ID, _encode(said))

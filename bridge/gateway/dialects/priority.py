@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bridge.contract.invalid import InvalidCode, InvalidInput, shown
-from bridge.gateway.dialects.call import PRIORITY_MAX
+from bridge.gateway.dialects.call import BATCH_PRIORITY, PRIORITY_MAX
 
 PRIORITY_HEADER = "X-Priority"
 # As whole numbers, of which Triton says: 0 is the default, 1 the highest.
-PRIORITY_NAMES = {"critical": 1, "default": 0, "sheddable": 3}
+PRIORITY_NAMES = {"critical": 1, "default": 0, "sheddable": 3, "batch": BATCH_PRIORITY}
 _DIGITS_MAX = len(str(PRIORITY_MAX))
 
 
 def parse_priority_header(text: str) -> int:
-    """Return the whole number, 0 to `PRIORITY_MAX`, that the header means.
+    """Return the whole number, 0 to `PRIORITY_MAX` or `BATCH_PRIORITY`, that the header means.
 
     Raises:
         InvalidInput: `bad_parameter`; neither a name nor such a number in plain decimal digits.
@@ -29,15 +29,17 @@ def parse_priority_header(text: str) -> int:
 
 
 def parse_priority(value: object) -> int:
-    """Return the whole number, 0 to `PRIORITY_MAX`, that `parameters.priority` means.
+    """Return the whole number, as `parse_priority_header`, that `parameters.priority` means.
 
     Raises:
         InvalidInput: `bad_parameter`; neither a name nor such a number. A number as text is none.
     """
-    named = PRIORITY_NAMES.get(value) if isinstance(value, str) else value
-    if isinstance(named, bool) or not isinstance(named, int) or not 0 <= named <= PRIORITY_MAX:
+    named = PRIORITY_NAMES.get(value) if isinstance(value, str) else None
+    if named is not None:
+        return named
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= PRIORITY_MAX:
         raise _refusal("parameters.priority", value)
-    return named
+    return value
 
 
 def _refusal(where: str, given: object) -> InvalidInput:

@@ -10,6 +10,7 @@ import orjson
 
 from bridge.contract.model import ModelContract
 from bridge.gateway.dialects import binary
+from bridge.gateway.dialects.answer_head import answer_head
 from bridge.gateway.dialects.call import Array, Body, InferCall, WantedOutput
 
 # Exactly this: KServe's client reads an error's text only without a charset.
@@ -23,7 +24,7 @@ class V2Answers:
 
     def __init__(self, contract: ModelContract) -> None:
         self._datatypes = {spec.name: spec.datatype for spec in contract.outputs}
-        self._head = {"model_name": contract.name, "model_version": contract.version}
+        self._head = answer_head(contract)
 
     def write(self, call: InferCall, outputs: Mapping[str, Array]) -> Body:
         """Return the answer; `outputs` hold every wanted output in the contract's dtype.
@@ -69,6 +70,13 @@ class V2Answers:
 
 
 def _put_text(output: dict[str, Any], array: Array) -> None:
+    output["data"], not_utf8 = readable_texts(array)
+    if not_utf8:
+        output["parameters"] = {"not_utf8": not_utf8}
+
+
+def readable_texts(array: Array) -> tuple[list[str], int]:
+    """Return BYTES as text, in C order, and how many of them had bytes that were escaped."""
     data: list[str] = []
     not_utf8 = 0
     for item in array.ravel().tolist():
@@ -78,9 +86,7 @@ def _put_text(output: dict[str, Any], array: Array) -> None:
         except UnicodeDecodeError:
             not_utf8 += 1
             data.append(raw.decode("utf-8", "backslashreplace"))
-    output["data"] = data
-    if not_utf8:
-        output["parameters"] = {"not_utf8": not_utf8}
+    return data, not_utf8
 
 
 def _note_non_finite(outputs: list[dict[str, Any]]) -> None:

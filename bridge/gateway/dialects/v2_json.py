@@ -98,7 +98,7 @@ class V2Requests:
                 raise self._inputs.unknown_or_twice(item.name, found)
             array = self._array(tensor, item, blocks)
             if tensor.check is not None:
-                tensor.check.check(array)
+                array = tensor.check.accepted(array)
             found[item.name] = array
         if blocks is not None:
             blocks.refuse_rest()

@@ -40,7 +40,15 @@ _PRIORITY = PRIORITY_HEADER.lower().encode()
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 # They say how to read or answer the rest in another way than the lane does.
 _NOT_TAKEN = frozenset(
-    {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer"}
+    {
+        b"transfer-encoding",
+        b"content-encoding",
+        b"expect",
+        b"prefer",
+        b"upgrade",
+        b"te",
+        b"trailer",
+    }
 )
 _NOT_TAKEN_PREFIX = b"sec-websocket"
 # A head with one of these comes from one caller or only once: it is not remembered.

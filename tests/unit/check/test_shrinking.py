@@ -52,3 +52,10 @@ def test_no_more_batches_are_tried_than_allowed() -> None:
 
     assert smallest(BATCH, 3, shows, 10) == Example(BATCH, 3)
     assert len(tried) == 10
+
+
+def test_pairs_are_tried_before_neighbours_are_left_out_by_halves() -> None:
+    def shows(rows: tuple[int, ...], place: int) -> bool:
+        return 3 in rows and len(rows) in (2, 20)
+
+    assert smallest(BATCH, 0, shows, 1000) == Example((0, 3), 0)

@@ -44,3 +44,14 @@ def test_no_batch_is_larger_than_the_cap_or_smaller_than_two() -> None:
 
 def test_one_row_alone_is_tried_beside_itself() -> None:
     assert {trial.rows for trial in first_trials([5], 65)} == {(5, 5)}
+
+
+def test_neighbouring_rows_are_tried_in_pairs_in_both_orders() -> None:
+    pairs = [trial.rows for trial in first_trials(ROWS[:3], 65) if trial.name == "in a pair"]
+    assert pairs == [(0, 1), (1, 0), (1, 2), (2, 1)]
+
+
+def test_rows_are_shuffled_three_times() -> None:
+    batches = [trial.rows for trial in further_trials(ROWS, 65, 64) if trial.name == "shuffled"]
+    assert [sorted(batch) for batch in batches] == [ROWS] * 3
+    assert len({*batches, tuple(ROWS)}) == 4

@@ -26,14 +26,17 @@ EXPECTED: dict[int, tuple[type[ClientError], type[ClientError]]] = {
     404: (UnknownModel, UnknownModel),
     405: (InvalidRequest, InvalidRequest),
     408: (Unavailable, Interrupted),
+    409: (InvalidRequest, InvalidRequest),
     413: (InvalidRequest, InvalidRequest),
     415: (InvalidRequest, InvalidRequest),
+    416: (InvalidRequest, InvalidRequest),
     417: (InvalidRequest, InvalidRequest),
     422: (Failed, Failed),
     429: (Overloaded, Interrupted),
     500: (Failed, Failed),
     503: (Unavailable, Interrupted),
     504: (DeadlineExceeded, DeadlineExceeded),
+    507: (Failed, Failed),
 }
 CODES = [(code.value, STATUS[code]) for code in ProblemCode] + [
     (code.value, invalid_status(InvalidInput(code, ""))) for code in InvalidCode

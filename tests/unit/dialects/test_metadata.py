@@ -25,7 +25,15 @@ def test_a_plain_model_is_described_in_the_protocols_words() -> None:
             {"name": "y", "datatype": "FP32", "shape": [-1, 2]},
             {"name": "label", "datatype": "INT64", "shape": [-1]},
         ],
-        "parameters": {"version": "3", "latency_target_ms": 100.0, "timeout_ms": 1000.0},
+        "parameters": {
+            "version": "3",
+            "latency_target_ms": 100.0,
+            "timeout_ms": 1000.0,
+            "named_rows": {
+                "path": "/v1/models/model/versions/3/predict",
+                "example": {"rows": [{"x": [0.0, 0.0]}]},
+            },
+        },
     }
 
 

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from bridge.contract.invalid import InvalidCode, InvalidInput
-from bridge.gateway.dialects.call import PRIORITY_MAX
+from bridge.gateway.dialects.call import BATCH_PRIORITY, PRIORITY_MAX
 from bridge.gateway.dialects.priority import (
     PRIORITY_NAMES,
     parse_priority,
@@ -23,8 +23,13 @@ ROW = tensor([1.0, 2.0])
 
 
 def test_every_priority_has_its_name() -> None:
-    meant = {name: priority_of(number) for name, number in PRIORITY_NAMES.items()}
+    online = {name: number for name, number in PRIORITY_NAMES.items() if name != "batch"}
+    meant = {name: priority_of(number) for name, number in online.items()}
     assert meant == {priority.name.lower(): priority for priority in Priority}
+
+
+def test_no_number_that_a_caller_can_give_means_the_batch_lane() -> None:
+    assert PRIORITY_NAMES["batch"] == BATCH_PRIORITY > PRIORITY_MAX
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_a_refused_header_is_named_with_what_was_expected() -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_priority_header("high")
     assert refused.value.message == (
-        "X-Priority: 'high' is neither one of critical, default, sheddable "
+        "X-Priority: 'high' is neither one of critical, default, sheddable, batch "
         "nor a whole number from 0 to 65535"
     )
 

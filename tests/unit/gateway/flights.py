@@ -14,7 +14,9 @@ from bridge.gateway.framer import Framer, FrameRows, PackedFrame
 from bridge.gateway.launch import Flight, Launch, Outcome
 from bridge.scheduling.admission import Admission, Permit
 from bridge.scheduling.ask import Ask
+from bridge.scheduling.batch_room import BatchPermit, BatchRoom
 from bridge.scheduling.forecast import Capacity
+from bridge.scheduling.lanes import Lane
 from bridge.scheduling.overhead import Overhead
 from bridge.scheduling.service_time import ServiceTime
 from bridge.wire.block import to_block
@@ -92,6 +94,7 @@ class Sky:
         self.table = FlightTable(self.loop)
         self.admission = Admission(Overhead())
         self.admission.set_capacity(MODEL, AMPLE)
+        self.batch_room = BatchRoom()
         self.outcomes: dict[bytes, list[Outcome]] = {}
         self.framer = Framer(
             "gw",
@@ -106,6 +109,11 @@ class Sky:
         assert isinstance(permit, Permit)
         return permit
 
+    def batch_permit(self, rows: int) -> BatchPermit:
+        permit = self.batch_room.enter(self.loop.time(), rows, rows)
+        assert isinstance(permit, BatchPermit)
+        return permit
+
     def launch(
         self,
         *rows: float,
@@ -113,13 +121,15 @@ class Sky:
         width: int = 1,
         timeout_s: float = 10.0,
         x: Any = None,
+        lane: Lane = "online",
     ) -> Flight:
         """Launch a request of rows that all hold their number, or of `x`."""
         if x is None:
             x = np.repeat(np.array(rows, "<f8").reshape(-1, 1), width, axis=1)
         caller = Listening()
         deadline_s = self.loop.time() + timeout_s
-        launch = Launch(model_key, {"x": x}, self.permit(len(x)), self.loop.time(), deadline_s)
+        permit = self.permit(len(x)) if lane == "online" else self.batch_permit(len(x))
+        launch = Launch(model_key, {"x": x}, permit, self.loop.time(), deadline_s)
         self.table.enter(launch, [len(x)], [caller])
         (flight,) = launch.flights
         self.outcomes[flight.request_id] = caller.heard

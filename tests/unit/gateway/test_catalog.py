@@ -6,6 +6,7 @@ import pytest
 
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.gateway.catalog import (
+    BATCH_FRAME_ROWS,
     MODEL_REMEMBERED_S,
     STALLED_S_MIN,
     WORKER_SILENT_S_MAX,
@@ -13,11 +14,13 @@ from bridge.gateway.catalog import (
 )
 from bridge.gateway.dialects.call import InputLimits
 from bridge.gateway.problem import Problem, ProblemCode
+from bridge.scheduling.lanes import ModelLane
 from bridge.wire.frame import Heartbeat, ResultStatus, ServedModel, ServiceReport
 from tests.unit.gateway.flights import entry, result
 
 SERVICE = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=8, online_rows=8)
 DIGEST = "digest"
+ONLINE, BATCH = ModelLane("m@1", "online"), ModelLane("m@1", "batch")
 TENSOR = TensorSpec(name="y", datatype="FP64", shape=(-1, 1))
 
 
@@ -212,10 +215,10 @@ def test_capacity_takes_the_smallest_batch_and_the_worker_that_is_slowest_at_it(
 def test_frames_for_several_workers_are_small() -> None:
     known = catalog("m@1")
     assert known.capacity("m@1", 0.0) is not None
-    alone = known.frame_rows("m@1")
+    alone = known.frame_rows(ONLINE)
     known.observe(beat("m@1", worker="second"), 0.0)
     assert known.capacity("m@1", 0.0) is not None
-    assert (alone, known.frame_rows("m@1")) == ((8, 8), (8, 1))
+    assert (alone, known.frame_rows(ONLINE)) == ((8, 8), (8, 1))
 
 
 def test_capacity_is_shared_with_the_other_gateways() -> None:
@@ -247,11 +250,11 @@ def test_a_batch_is_no_larger_than_any_worker_runs() -> None:
     known = catalog("m@1")
     small = ServiceReport(fixed_s=0.01, per_row_s=0.01, jitter=0.05, batch_rows=3, online_rows=3)
     known.observe(beat("m@1", worker="small", service=small), 0.0)
-    assert known.frame_rows("m@1").request == 3
+    assert known.frame_rows(ONLINE).request == 3
 
 
 def test_the_batch_of_a_model_without_workers_is_one_row() -> None:
-    assert Catalog(InputLimits()).frame_rows("m@1") == (1, 1)
+    assert Catalog(InputLimits()).frame_rows(ONLINE) == (1, 1)
 
 
 def test_a_worker_counts_once_however_many_models_it_serves() -> None:
@@ -282,3 +285,14 @@ def test_before_any_model_is_known_none_is_said_to_be_unknown() -> None:
     with pytest.raises(Problem) as refused:
         Catalog(InputLimits()).find("m", None)
     assert refused.value.code is ProblemCode.NO_WORKER
+
+
+@pytest.mark.parametrize(("batch_rows", "request_rows"), [(8, 1), (64, 4), (2_048, 128)])
+def test_batch_lane_requests_are_small_enough_to_fill_batches_and_their_frames_large(
+    batch_rows: int, request_rows: int
+) -> None:
+    known = catalog("m@1")
+    service = ServiceReport(0.01, 0.01, 0.05, batch_rows=batch_rows, online_rows=batch_rows)
+    known.observe(beat("m@1", service=service), 0.0)
+    known.capacity("m@1", 0.0)
+    assert known.frame_rows(BATCH) == (request_rows, BATCH_FRAME_ROWS)

@@ -46,6 +46,7 @@ NOT_TAKEN: dict[str, bytes] = {
     "chunks": post("Transfer-Encoding: chunked"),
     "an encoding": post("Content-Encoding: identity"),
     "an expectation": post("Expect: 100-continue"),
+    "a preference": post("Prefer: respond-async"),
     "an upgrade": post("Upgrade: websocket"),
     "a close": post("Connection: close"),
     "two connections": post("Connection: keep-alive, te"),

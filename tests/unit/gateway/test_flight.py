@@ -286,3 +286,20 @@ async def test_who_waits_for_an_empty_sky_is_woken_by_the_last_flight(sky: Sky) 
 
 async def test_an_empty_sky_needs_no_waiting(sky: Sky) -> None:
     await sky.table.wait_empty()
+
+
+def test_a_batch_lane_request_that_has_expired_is_not_to_be_run() -> None:
+    sky = Sky()
+    online, batch = sky.launch(1, timeout_s=1.0), sky.launch(2, lane="batch", timeout_s=1.0)
+    sky.packed()
+    sky.loop.advance(1.0)
+    assert (sky.code(online), sky.code(batch)) == ("deadline_exceeded", "deadline_exceeded")
+    assert sky.table.take_abandoned() == [batch.request_id]
+
+
+def test_the_room_of_a_batch_lane_request_is_free_when_it_is_answered() -> None:
+    sky = Sky()
+    sky.launch(1, 2, lane="batch", timeout_s=1.0)
+    assert sky.batch_room.taken > 0
+    sky.loop.advance(1.0)
+    assert sky.batch_room.taken == 0.0

@@ -29,7 +29,7 @@ def test_models_share_no_frame() -> None:
     sky.launch(1, model_key="a@1")
     sky.launch(2, model_key="b@1")
     sky.launch(3, model_key="a@1")
-    assert [frame.model_key for frame in sky.packed()] == ["a@1", "b@1"]
+    assert [frame.lane.model_key for frame in sky.packed()] == ["a@1", "b@1"]
 
 
 def test_rows_of_different_shapes_share_no_frame() -> None:
@@ -173,3 +173,24 @@ def test_a_frame_says_what_the_way_costs() -> None:
     sky.launch(1)
     (frame,) = sky.framed()
     assert frame.overhead_us == 3_000
+
+
+def test_the_lanes_share_no_frame_and_each_frame_says_which_is_its() -> None:
+    sky = Sky()
+    sky.launch(1)
+    sky.launch(2, lane="batch")
+    sky.launch(3)
+    assert [(frame.lane, rows_of(frame)) for frame in sky.framed()] == [
+        ("online", [1, 3]),
+        ("batch", [2]),
+    ]
+
+
+def test_a_batch_lane_frame_does_not_count_among_the_online_rows() -> None:
+    sky = Sky()
+    sky.launch(1, 2, 3)
+    sky.launch(4, lane="batch")
+    assert [(frame.lane, frame.in_flight_rows) for frame in sky.framed()] == [
+        ("online", 3),
+        ("batch", 0),
+    ]

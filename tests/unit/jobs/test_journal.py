@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from bridge.jobs.chunks import RejectedRow
 from bridge.jobs.errors import BadInput, OtherJob
-from bridge.jobs.journal import JobIdentity, Journal
+from bridge.jobs.journal import Journal
+from bridge.jobs.journal_records import JobIdentity
 from bridge.jobs.scoring import ScoredChunk
 
 SCHEMA = pa.schema([("row", pa.int64()), ("y", pa.float64())])

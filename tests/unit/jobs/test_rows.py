@@ -57,6 +57,21 @@ def test_a_missing_value_is_a_fault_unless_the_contract_allows_it() -> None:
     assert (np.isnan(values[1]), faults) == (True, {})
 
 
+@pytest.mark.parametrize(
+    ("datatype", "default", "column"),
+    [
+        ("FP32", 6.5, pa.array([1.0, None, float("nan")])),
+        ("INT32", 7, pa.array([1, None, None], pa.int64())),
+        ("INT32", 7, Cells([1, None, None])),
+        ("BYTES", "maize", pa.array(["rice", None, None])),
+        ("BOOL", True, pa.array([False, None, None])),
+    ],
+)
+def test_a_missing_value_is_the_contracts_default(datatype: str, default: Any, column: Any) -> None:
+    values, faults = outcome(spec(datatype, nulls="default", default=default), column)
+    assert (values[1:], faults) == ([default, default], {})
+
+
 def test_nan_passes_where_binary_online_inputs_pass_it_and_is_a_fault_where_nulls_are_refused() -> (
     None
 ):

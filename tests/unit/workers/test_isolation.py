@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.wire.frame import ResultStatus
-from tests.unit.workers.taken import Recorded, entry, predicting, slices_of, taken
+from tests.unit.workers.taken import Arrays, Recorded, entry, predicting, slices_of, taken
 from workers.hand import Slice
 from workers.isolation import Run, run_isolated
 
@@ -120,3 +120,19 @@ def test_whatever_a_model_raises_fails_only_its_rows(error: BaseException) -> No
     slices = slices_of(taken(entry(), entry()))
     runs = list(run_isolated(predicting(predict), slices, never_late))
     assert statuses(runs) == [(ResultStatus.OK, [0]), (ResultStatus.ROWS_FAILED, [1])]
+
+
+def test_batch_lane_requests_that_lost_a_row_together_are_run_again_apart() -> None:
+    """Online callers hear at once that the run was no good; those of the batch lane can wait."""
+
+    def forgetting(inputs: Arrays) -> Arrays:
+        x = inputs["x"]
+        return {"y": x[:-1] if (x == 2.0).any() else x}
+
+    slices = slices_of(taken(entry(), entry(), entry(), entry(), lane="batch"))
+    runs = list(run_isolated(predicting(forgetting), slices, never_late))
+    assert statuses(runs) == [
+        (ResultStatus.OK, [0, 1]),
+        (ResultStatus.BAD_OUTPUT, [2]),
+        (ResultStatus.OK, [3]),
+    ]

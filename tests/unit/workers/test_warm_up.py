@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridge.contract.model import ModelContract, TensorSpec
+from bridge.contract.model import ModelContract, Padding, TensorSpec
 from bridge.scheduling.batch_choice import BatchBounds
 from bridge.scheduling.service_time import ServiceTimeFit
 from workers.model import Model
@@ -88,6 +88,25 @@ def test_a_slow_model_is_warm_after_a_few_runs(per_row_s: float) -> None:
     timed = TimedModel(0.0, per_row_s)
     timed.warm(target_s=60.0)
     assert timed.now_s <= 2 * PROFILE_S_MAX
+
+
+def test_the_longest_bucket_is_timed_and_the_shortest_only_warmed() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def predict(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        shapes.append(inputs["x"].shape)
+        return {"y": inputs["x"][:, :1]}
+
+    padding = Padding(buckets=(4, 8, 16), values={"x": 0.0})
+    varying = TensorSpec(name="x", datatype="FP64", shape=(-1, -1))
+    contract = ModelContract(
+        name="m", version="1", platform="python", inputs=(varying,), outputs=(Y,), padding=padding
+    )
+    model = Model(contract, None, Pipeline(predict=predict))
+    bounds = BatchBounds(target_s=0.1, overhead_s=0.0, rows_cap=2)
+    warm_up(model, ServiceTimeFit(), bounds)
+    assert {size for _, size in shapes[:-1]} == {16}
+    assert shapes[-1] == (2, 4)
 
 
 def test_a_model_slower_than_the_bound_runs_once() -> None:

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: submitted, looked at, fetched, cancelled."""

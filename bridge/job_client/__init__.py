@@ -1,0 +1,1 @@
+"""`batchbridge jobs`: jobs of a running system, by HTTP."""
