@@ -8,6 +8,7 @@ h' = (1 − z) n + z h.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +116,7 @@ def _constants(
     weights: Weights, scale: npt.NDArray[np.float32], unit: float
 ) -> list[onnx.TensorProto]:
     biases = np.concatenate([weights["b"], weights["c"]])[None]
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "scale": scale,
         "w": weights["w"].T[None],
         "r": weights["r"].T[None],
