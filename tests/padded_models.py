@@ -2,146 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from tests.dependent_models import function
-from tests.small_graphs import IR_VERSION, OPSET, WIDTH, node, weights
-from tests.tiny_models import write_version
-
-FP32, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
-BUCKETS = "buckets = [4, 8, 16]\n"
-PAD_0 = "[inputs.x]\npad = 0\nrange = [-5, 5]\n" + BUCKETS
-MASKED = PAD_0 + 'mask = "mask"\n'
-MEASURED = PAD_0 + 'length = "length"\n'
-TOKENS = "[inputs.x]\npad = 0\nrange = [1, 9]\n" + BUCKETS
-NUMBERS = (
-    """
-[outputs.y]
-datatype = "FP64"
-[inputs.x]
-datatype = "FP64"
-shape = [-1, -1]
-pad = 0.0
-range = [-5, 5]
-"""
-    + BUCKETS
+from tests.padded_graphs import (
+    AXIS_1,
+    COUNT,
+    FP32,
+    GRU,
+    INT64,
+    LENGTH,
+    LSTM,
+    MASK,
+    MASK_INPUT,
+    MASKED,
+    MEASURED,
+    NUMBERS,
+    PAD_0,
+    STEPS,
+    TEXTS,
+    TOKENS,
+    Padded,
+    attention,
+    recurrent,
+    sequence,
 )
-TEXTS = (
-    """
-[outputs.y]
-datatype = "INT64"
-[inputs.x]
-datatype = "BYTES"
-shape = [-1, -1]
-pad = ""
-"""
-    + BUCKETS
-)
-MASK_INPUT = '[inputs.mask]\ndatatype = "BOOL"\nshape = [-1, -1]\n'
-
-MASK = {"mask": (FP32, ("rows", "steps"))}
-LENGTH = {"length": (INT32, ("rows",))}
-
-Tensors = Mapping[str, tuple[int, tuple[str | int, ...]]]
-
-
-@dataclass(frozen=True)
-class Padded:
-    """A model version; `cause` is the suspect that must be named."""
-
-    contract: str
-    cause: str = ""
-    graph: onnx.ModelProto | None = None
-    pipeline: str | None = None
-
-    def write(self, root: Path, name: str = "m", more: str = "") -> Path:
-        """Write it as version 1 of a model; `more` comes before the rest of its contract."""
-        return write_version(
-            root, name, graph=self.graph, pipeline=self.pipeline, contract=more + self.contract
-        )
-
-
-def sequence(
-    *nodes: onnx.NodeProto,
-    more: Tensors | None = None,
-    constants: Mapping[str, Any] | None = None,
-    kind: int = FP32,
-    row_in: tuple[str | int, ...] = ("steps",),
-    row_out: tuple[str | int, ...] = (),
-) -> onnx.ModelProto:
-    """A model from x, [rows, *row_in], and `more` inputs to y, FP32 [rows, *row_out]."""
-    inputs = {"x": (kind, ("rows", *row_in)), **(more or {})}
-    made = helper.make_graph(
-        list(nodes),
-        "sequence",
-        [helper.make_tensor_value_info(name, *said) for name, said in inputs.items()],
-        [helper.make_tensor_value_info("y", FP32, ["rows", *row_out])],
-        [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()],
-    )
-    opsets = [helper.make_opsetid("", OPSET)]
-    model: onnx.ModelProto = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION)
-    onnx.checker.check_model(model)
-    return model
-
-
-AXIS_1 = {"axis": np.array([1], np.int64)}
-_COUNT = node("ReduceSum", "mask axis", "count", keepdims=0)
-_RECURRENT = {
-    "w": weights(1, 3 * WIDTH, WIDTH),
-    "r": weights(1, 3 * WIDTH, WIDTH),
-    "b": weights(1, 6 * WIDTH),
-    "axis": np.array([0], np.int64),
-}
-_LSTM = {
-    "w": weights(1, 4 * WIDTH, WIDTH),
-    "r": weights(1, 4 * WIDTH, WIDTH),
-    "b": weights(1, 8 * WIDTH),
-    "axis": np.array([0], np.int64),
-}
-_STEPS = ("steps", WIDTH)
-
-
-def _recurrent(kind: str, inputs: str, constants: Mapping[str, Any], more: Tensors) -> Any:
-    return sequence(
-        node("Transpose", "x", "steps", perm=[1, 0, 2]),
-        node(kind, inputs, "states last", hidden_size=WIDTH),
-        node("Squeeze", "last axis", "y"),
-        constants=constants,
-        more=more,
-        row_in=_STEPS,
-        row_out=(WIDTH,),
-    )
-
-
-def _attention(bias: str, constants: Mapping[str, Any]) -> onnx.ModelProto:
-    """Attention of each step to all; `bias` is how the mask becomes what is added to scores."""
-    return sequence(
-        node(bias, "mask one", "hidden"),
-        node("Mul", "hidden least", "bias"),
-        node("Unsqueeze", "bias axis", "bias_of_keys"),
-        node("Transpose", "x", "keys", perm=[0, 2, 1]),
-        node("MatMul", "x keys", "raw"),
-        node("Add", "raw bias_of_keys", "scores"),
-        node("Softmax", "scores", "shares", axis=2),
-        node("MatMul", "shares x", "y"),
-        constants={
-            "one": np.float32(1),
-            "least": np.float32(1e9),
-            **AXIS_1,
-            **constants,
-        },
-        more=MASK,
-        row_in=_STEPS,
-        row_out=_STEPS,
-    )
-
+from tests.small_graphs import WIDTH, node, weights
 
 CHANGED = {
     "mean over the padding too": Padded(
@@ -195,7 +81,7 @@ CHANGED = {
     "attention with the mask upside down": Padded(
         MASKED.replace("[-5, 5]", "[-2, 2]"),
         "input mask",
-        _attention("Mul", {"least": np.float32(-1e9)}),
+        attention("Mul", {"least": np.float32(-1e9)}),
     ),
     "attention masked after its softmax": Padded(
         MASKED,
@@ -209,15 +95,15 @@ CHANGED = {
             node("MatMul", "shares x", "y"),
             constants=AXIS_1,
             more=MASK,
-            row_in=_STEPS,
-            row_out=_STEPS,
+            row_in=STEPS,
+            row_out=STEPS,
         ),
     ),
     "LSTM that runs through the padding": Padded(
-        MEASURED, "input length", _recurrent("LSTM", "steps w r b", _LSTM, LENGTH)
+        MEASURED, "input length", recurrent("LSTM", "steps w r b", LSTM, LENGTH)
     ),
     "GRU that runs through the padding": Padded(
-        PAD_0, "inputs.x.pad", _recurrent("GRU", "steps w r b", _RECURRENT, {})
+        PAD_0, "inputs.x.pad", recurrent("GRU", "steps w r b", GRU, {})
     ),
     "GRU with a bidirectional mean": Padded(
         MEASURED,
@@ -227,9 +113,9 @@ CHANGED = {
             node("GRU", "steps w r b length", "states last", hidden_size=WIDTH),
             node("ReduceMean", "states", "mean", axes=[0, 1], keepdims=0),
             node("Add", "mean mean", "y"),
-            constants=_RECURRENT,
+            constants=GRU,
             more=LENGTH,
-            row_in=_STEPS,
+            row_in=STEPS,
             row_out=(WIDTH,),
         ),
     ),
@@ -278,7 +164,7 @@ UNCHANGED = {
         graph=sequence(
             node("Mul", "x mask", "own"),
             node("ReduceSum", "own axis", "sum", keepdims=0),
-            _COUNT,
+            COUNT,
             node("Div", "sum count", "y"),
             constants=AXIS_1,
             more=MASK,
@@ -305,13 +191,11 @@ UNCHANGED = {
             more=LENGTH,
         ),
     ),
-    "attention with a mask": Padded(MASKED, graph=_attention("Sub", {})),
+    "attention with a mask": Padded(MASKED, graph=attention("Sub", {})),
     "LSTM with lengths": Padded(
-        MEASURED, graph=_recurrent("LSTM", "steps w r b length", _LSTM, LENGTH)
+        MEASURED, graph=recurrent("LSTM", "steps w r b length", LSTM, LENGTH)
     ),
-    "GRU with lengths": Padded(
-        MEASURED, graph=_recurrent("GRU", "steps w r b length", _RECURRENT, LENGTH)
-    ),
+    "GRU with lengths": Padded(MEASURED, graph=recurrent("GRU", "steps w r b length", GRU, LENGTH)),
     "embedding whose pad is zero": Padded(
         TOKENS,
         graph=sequence(
@@ -367,7 +251,7 @@ UNCHANGED = {
         ),
     ),
     "words that are counted": Padded(
-        TEXTS.replace('"INT64"', '"INT64"'),
+        TEXTS,
         pipeline=function(
             "return {'y': np.array([sum(map(len, row)) for row in inputs['x'].tolist()])}"
         ),

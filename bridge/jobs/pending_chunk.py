@@ -40,6 +40,7 @@ class PendingChunk:
         self._rejected: dict[int, RejectedRow] = {}
         self._parts: list[str] = []
         self._out: RowRange | None = None
+        self._address: ChunkAddress | None = None
         self._is_done = chunk.rows == 0
 
     @property
@@ -60,22 +61,21 @@ class PendingChunk:
     @property
     def out(self) -> ChunkAddress | None:
         """The part that is under way."""
-        if self._out is None:
-            return None
-        losses_max = CHUNK_LOSSES_MAX if self._trial is None else self._out.losses_max
-        rows = self._out
-        return ChunkAddress(self._job, self.chunk.number, rows.start, rows.end, losses_max)
+        return self._address
 
     def send_next(self) -> ChunkAddress | None:
         """Take what is to be sent next: the whole chunk, or a part on trial; None if nothing is."""
         if self._is_done or self._out is not None:
             return None
         whole = RowRange(0, self.chunk.rows)
-        self._out = whole if self._trial is None else self._trial.next_range
-        address = self.out
-        assert address is not None
-        self._parts.append(address.part)
-        return address
+        rows = self._out = whole if self._trial is None else self._trial.next_range
+        assert rows is not None
+        losses_max = CHUNK_LOSSES_MAX if self._trial is None else rows.losses_max
+        number = self.chunk.number
+        # Kept: all that are under way are looked at for each result that arrives.
+        self._address = ChunkAddress(self._job, number, rows.start, rows.end, losses_max)
+        self._parts.append(self._address.part)
+        return self._address
 
     def tensors(self, address: ChunkAddress) -> dict[str, Array]:
         """Return the rows of a part."""
@@ -88,7 +88,7 @@ class PendingChunk:
         Raises:
             BadResult: it does not add up.
         """
-        out, self._out = self._out, None
+        out, self._out, self._address = self._out, None, None
         assert out is not None
         if result.rows != out.rows:
             raise BadResult(f"a result of {result.rows} rows for {out.rows}")

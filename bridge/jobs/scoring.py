@@ -201,15 +201,18 @@ class Scoring:
         now_us = self._queue.now_us()
         rows = self._request_rows or REQUEST_ROWS_FIRST
         rows = max(rows, math.ceil(chunk_rows / FRAME_REQUESTS_MAX))
+        starts = range(0, chunk_rows, rows)
+        # Drawn at once: asking the system for each took as long as all else here.
+        names = secrets.token_bytes(REQUEST_ID_BYTES * len(starts))
         return [
             RequestEntry(
-                secrets.token_bytes(REQUEST_ID_BYTES),
+                names[REQUEST_ID_BYTES * index : REQUEST_ID_BYTES * (index + 1)],
                 0,
                 min(rows, chunk_rows - start),
                 now_us,
                 NO_DEADLINE_US,
             )
-            for start in range(0, chunk_rows, rows)
+            for index, start in enumerate(starts)
         ]
 
     def _collect(self) -> None:

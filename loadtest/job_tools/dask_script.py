@@ -8,7 +8,7 @@ Each of `--workers` threads runs the one session, which has one thread itself.
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import dask
@@ -27,19 +27,25 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_024, help="of each run")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    session = ort.InferenceSession(options.model, settings, providers=["CPUExecutionProvider"])
     # Without it Dask reads the file as one partition.
     table = dd.read_parquet(options.input, split_row_groups=1)
-    work = partial(scored, session=session, rows=options.rows)
+    work = partial(scored, model=options.model, rows=options.rows)
     empty = work(pd.DataFrame(np.zeros((1, len(table.columns)), np.float32)))
     with dask.config.set(scheduler="threads", num_workers=options.workers):
         table.map_partitions(work, meta=empty).to_parquet(options.output)
 
 
-def scored(part: pd.DataFrame, session: ort.InferenceSession, rows: int) -> pd.DataFrame:
+@cache
+def session_of(model: str) -> ort.InferenceSession:
+    """Return the one session: Dask names its tasks by their arguments, and can name no session."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    return ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+
+
+def scored(part: pd.DataFrame, model: str, rows: int) -> pd.DataFrame:
     """Return the outputs of one partition."""
+    session = session_of(model)
     features = part.to_numpy(dtype=np.float32)
     name = session.get_inputs()[0].name
     runs: list[Any] = [

@@ -19,7 +19,8 @@ import pytest_asyncio
 
 from bridge.jobs.score import score
 from models.training.synthetic_seasons import held_out_seasons
-from tests.padded_models import NUMBERS, UNCHANGED, Padded
+from tests.padded_graphs import NUMBERS, Padded
+from tests.padded_models import UNCHANGED
 from tests.sample_models import MODELS, open_session, run_graph
 from tests.streaming import StreamClient, tensors_request
 from tests.system import System, post, running_system

@@ -9,7 +9,8 @@ import pytest
 
 from bridge.contract.repository import scan
 from tests.dependent_models import function
-from tests.padded_models import BUCKETS, CHANGED, NUMBERS, UNCHANGED, Padded
+from tests.padded_graphs import BUCKETS, NUMBERS, Padded
+from tests.padded_models import CHANGED, UNCHANGED
 from tests.tiny_models import write_version
 from workers.check.at_load import row_dependence
 from workers.check.finding import Independence, Kind
