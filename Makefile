@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KSERVE_VENV := .venv-kserve
 PEERS_VENV := .venv-peers
+JOBS_VENV := .venv-jobs
 UV_VERSION := 0.13.9
 # Most tests wait for processes that they have started, so two files run at a time.
 ALL_TESTS := -q -n 2 --dist loadfile
@@ -63,7 +64,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# Strangers, each in an environment of its own: .venv-kserve, .venv-peers.
+# Strangers, each in an environment of its own: .venv-kserve, .venv-peers, .venv-jobs.
 .venv-%/.installed: requirements-%.lock
 	@$(call create_venv,$(@D))
 	@echo "installing the packages of $<"
@@ -84,6 +85,10 @@ install-kserve: $(KSERVE_VENV)/.installed ## create .venv-kserve with the KServe
 
 .PHONY: install-peers
 install-peers: $(PEERS_VENV)/.installed ## create .venv-peers with the servers that the load tester is tried on
+	@:
+
+.PHONY: install-jobs
+install-jobs: $(JOBS_VENV)/.installed ## create .venv-jobs with what a file is scored with instead
 	@:
 
 .PHONY: serve
@@ -131,6 +136,10 @@ bench: install-dev ## measure throughput and latency against a bare session.run 
 bench-peers: install-dev install-peers ## measure beside mosec and FastAPI, with the same model
 	@exec $(BIN)/python -m loadtest.bench_peers $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: install-dev install-jobs ## a file through score, beside a bare loop and other tools
+	@exec $(BIN)/python -m loadtest.bench_jobs $(ARGS)
+
 .PHONY: bench-scheduling
 bench-scheduling: install-dev ## measure whether the latency promise is kept at any load
 	@exec $(BIN)/python -m loadtest.bench_scheduling $(ARGS)
@@ -161,8 +170,9 @@ lock: $(VENV)/.created ## write the lock files again from pyproject.toml
 	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	@$(COMPILE) --group kserve --output-file requirements-kserve.lock
 	@$(COMPILE) --group peers --constraint requirements-dev.lock --output-file requirements-peers.lock
+	@$(COMPILE) --group jobs --output-file requirements-jobs.lock
 
 .PHONY: clean
 clean: ## remove the environments and everything else that make created
-	@rm -rf $(VENV) $(KSERVE_VENV) $(PEERS_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
+	@rm -rf $(VENV) $(KSERVE_VENV) $(PEERS_VENV) $(JOBS_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist
 	@find $(SOURCES) models tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
