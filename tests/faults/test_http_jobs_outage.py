@@ -43,6 +43,14 @@ class Front:
             assert response.status == 202, view
             return str(view["id"])
 
+    async def restart_queue(self) -> None:
+        """Kill the queue and start it again; return when the gateway has found it."""
+        logs = self.system.gateways[-1].logs
+        connected = len(logs.events("queue_connected"))
+        os.kill(self.queue.pid, signal.SIGKILL)
+        await self.queue.restart()
+        await logs.wait_for("queue_connected", connected + 1)
+
     async def outcome(self, job: str) -> tuple[JobState, bool]:
         manifest = await self.jobs.ended(job)
         return manifest.state, self.jobs.rows(job) == answers(VALUES)
@@ -68,8 +76,7 @@ async def test_a_job_survives_the_queue_that_is_killed_after_the_202(
 ) -> None:
     job = await front.submit()
     await front.jobs.has_come_to(job, rows_before)
-    os.kill(front.queue.pid, signal.SIGKILL)
-    await front.queue.restart()
+    await front.restart_queue()
     assert await front.outcome(job) == (JobState.FINISHED, True)
 
 
@@ -82,7 +89,6 @@ async def test_a_job_survives_the_gateway_that_took_it(front: Front) -> None:
 
 async def test_jobs_that_run_together_survive_together(front: Front) -> None:
     jobs = [await front.submit() for _ in range(3)]
-    os.kill(front.queue.pid, signal.SIGKILL)
-    await front.queue.restart()
+    await front.restart_queue()
     outcomes = [await front.outcome(job) for job in jobs]
     assert outcomes == [(JobState.FINISHED, True)] * 3

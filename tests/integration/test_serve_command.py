@@ -79,7 +79,7 @@ def models(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_it_says_where_it_is_ready_and_what_it_serves(samples: Served) -> None:
     assert samples.command.out.lines[0] == (
         f"Batchbridge is ready at {samples.url}, serving breast_cancer, crop_yield, digits, "
-        "evapotranspiration, fixed_batch. Try:"
+        "evapotranspiration, fixed_batch, soil_water. Try:"
     )
 
 
