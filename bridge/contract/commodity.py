@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from bridge.contract.model import Commodities, TensorSpec, ValueRules
+from bridge.contract.named_columns import column_names, is_single
 
 
 class CommodityError(Exception):
@@ -77,8 +78,8 @@ def _single_columns(
     inputs: tuple[TensorSpec, ...],
 ) -> Iterator[tuple[str, TensorSpec, ValueRules]]:
     for spec in inputs:
-        if all(size == 1 for size in spec.row_shape):
-            yield spec.name, spec, spec.rules
-        elif spec.columns and len(spec.shape) == 2:
-            for column in spec.columns:
+        if columns := column_names(spec):
+            for column in columns:
                 yield column, spec, spec.column_rules.get(column, spec.rules)
+        elif is_single(spec):
+            yield spec.name, spec, spec.rules

@@ -293,6 +293,8 @@ def _refuse_mistyped(spec: TensorSpec, rules: ValueRules, where: str) -> None:
         raise DeclarationError(f"{where}.categories: an empty list accepts nothing")
     if rules.range is not None and kind not in ("integer", "floating"):
         raise DeclarationError(f"{where}.range: a {spec.datatype} tensor has no range")
+    if rules.unit is not None and kind not in ("integer", "floating"):
+        raise DeclarationError(f"{where}.unit: a {spec.datatype} tensor has no unit")
     if rules.range is not None and kind == "integer" and not _holds_integer(spec, rules.range):
         raise DeclarationError(f"{where}.range: {list(rules.range)} holds no {spec.datatype}")
     if rules.nulls == "allow" and kind != "floating":

@@ -78,7 +78,10 @@ def declared_padding(
     for spec in (mask, length):
         if spec is not None and spec.name in padded:
             raise PaddingError(f"inputs.{spec.name}.pad: the input is filled in by the system")
-    return Padding(buckets=_buckets(padded), values=values, mask=mask, length=length)
+    buckets = _buckets(padded)
+    if length is not None and not _counts_to(length, buckets[-1]):
+        raise PaddingError(f"inputs.{length.name}: {length.datatype} cannot hold {buckets[-1]}")
+    return Padding(buckets=buckets, values=values, mask=mask, length=length)
 
 
 def callers_inputs(
@@ -108,6 +111,14 @@ def _holds(spec: TensorSpec, value: int) -> bool:
     dtype: np.dtype[Any] = spec.type.dtype
     limits = np.iinfo(dtype)
     return int(limits.min) <= value <= int(limits.max)
+
+
+def _counts_to(spec: TensorSpec, longest: int) -> bool:
+    """Whether every whole number up to `longest` is one of the datatype's."""
+    if spec.type.kind == "integer":
+        return _holds(spec, longest)
+    dtype: np.dtype[Any] = spec.type.dtype
+    return longest <= 2 ** (np.finfo(dtype).nmant + 1)
 
 
 def _buckets(padded: Mapping[str, PaddingKeys]) -> tuple[int, ...]:

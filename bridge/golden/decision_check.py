@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -142,7 +143,7 @@ def check_decision(
         version = next_version(decision.threshold_version)
         written = Threshold(threshold=choice.threshold, version=version, model_sha256=sha256)
         comment = _comment(choice, decision)
-        (folder.path / THRESHOLD_FILE).write_text(threshold_text(written, comment), "utf-8")
+        _write(folder.path / THRESHOLD_FILE, threshold_text(written, comment))
     return DecisionCheck(
         model=contract.key,
         decision=decision,
@@ -152,6 +153,17 @@ def check_decision(
         is_stale=is_stale,
         written=written,
     )
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing: of half a file a worker could read a threshold for any model."""
+    beside = path.with_name(f".{path.name}.unfinished")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def goal_of(decision: Decision) -> Goal:

@@ -91,8 +91,13 @@ class JobServer:
         Raises:
             JobCommandError: it is no http or https URL.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            is_usable = is_usable and parts.port != 0
+        except ValueError:  # of a port that is no number, or of brackets
+            is_usable = False
+        if not is_usable:
             raise JobCommandError(f"url: {url} is not an http or https URL with a host")
         self._parts = parts
         self._headers = {"X-Tenant": tenant} if tenant else {}
@@ -155,12 +160,13 @@ class JobServer:
                 headers["Range"] = f"bytes={partial.stat().st_size}-"
                 headers["If-Range"] = tag.read_text()
             with self._answer("GET", f"{_path(job)}/{part}", None, headers, (416,)) as answer:
-                tag.write_text(answer.getheader("ETag", ""))
                 if answer.status != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                     with partial.open("ab" if answer.status == 206 else "wb") as file:
+                        # Not before the earlier bytes are gone: they are of another tag.
+                        tag.write_text(answer.getheader("ETag", ""))
                         _copy(answer, file)
             partial.replace(output)
-            tag.unlink()
+            tag.unlink(missing_ok=True)
         except OSError as error:
             raise BadFile(f"{output}: {error.strerror}") from error
 
@@ -175,7 +181,7 @@ class JobServer:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         with self._answer(method, path, body, headers or {}) as answer:
-            return answer.read(DOCUMENT_BYTES_MAX)
+            return _document(answer)
 
     @contextmanager
     def _answer(
@@ -202,7 +208,7 @@ class JobServer:
                 place,
             )
             if answer.status >= 400 and answer.status not in accepted:
-                raise _refusal(answer.status, answer.read(DOCUMENT_BYTES_MAX))
+                raise _refusal(answer.status, _document(answer))
             yield answer
         finally:
             connection.close()
@@ -238,6 +244,13 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
         return answer.read(COPY_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(_CUT_OFF) from error
+
+
+def _document(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(DOCUMENT_BYTES_MAX)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the answer was cut off: {type(error).__name__}") from error
 
 
 def _refusal(status: int, body: bytes) -> JobCommandError:

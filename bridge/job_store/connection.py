@@ -85,12 +85,13 @@ class StoreConnection:
             return pipeline.execute(raise_on_error=False)
 
         answers = self.ask(write)
-        last = answers[-1]
-        if isinstance(last, ResponseError):
-            raise NotDurable(f"the queue's append-only file is not usable: {str(last)[:80]}")
-        if isinstance(last, Exception):
-            raise StoreAway(f"the queue does not answer: {type(last).__name__}") from last
-        if has_waitaof and int(last[0]) < 1:
+        # Where the write itself was refused (no memory left) WAITAOF has nothing to wait for.
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise NotDurable(f"the queue's append-only file is not usable: {str(answer)[:80]}")
+            if isinstance(answer, Exception):
+                raise StoreAway(f"the queue does not answer: {type(answer).__name__}") from answer
+        if has_waitaof and int(answers[-1][0]) < 1:
             raise NotDurable(f"the queue's disk did not take it within {DURABLE_S_MAX:g} s")
 
     def close(self) -> None:

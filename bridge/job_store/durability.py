@@ -32,10 +32,14 @@ def durability_of(connection: StoreConnection) -> Durability:
     redis = connection.redis
     persistence: Any = connection.ask(lambda: redis.info("persistence"))
     server: Any = connection.ask(lambda: redis.info("server"))
-    try:
-        settings: Any = redis.config_get("appendfsync")
-    except ResponseError:
-        settings = {}  # CONFIG is often forbidden to those who only use a server
+
+    def ask_settings() -> Any:
+        try:
+            return redis.config_get("appendfsync")
+        except ResponseError:
+            return {}  # CONFIG is often forbidden to those who only use a server
+
+    settings = connection.ask(ask_settings)
     return judge_durability(persistence, server, settings.get("appendfsync", ""))
 
 

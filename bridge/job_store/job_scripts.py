@@ -47,6 +47,7 @@ return 'ok'
 WRITE = (
     PREAMBLE
     + """
+sweep()
 local id = ARGV[1]
 local input = P .. id .. ':input'
 local number, held = tonumber(ARGV[2]), redis.call('LLEN', input)
@@ -55,7 +56,6 @@ if word(id, 'state') ~= 'uploading' or held < number then
 elseif held > number then
   return 'ok'
 end
-sweep()
 if total() + #ARGV[5] > tonumber(ARGV[3]) then
   forget(id)
   return 'full'
@@ -152,12 +152,14 @@ local id = ARGV[1]
 local state = word(id, 'state')
 if not state then
   return 'gone'
-elseif state ~= 'finished' or field(id, 'dead_rows') == '0' then
+elseif (state ~= 'finished' and state ~= 'failed') or field(id, 'dead_rows') == '0' then
   return 'wrong'
 end
 persist(id)
 redis.call('HINCRBY', P .. id, 'dead_retries', 1)
-redis.call('HSET', P .. id, 'finished_ms', 0, 'expires_ms', 0)
+redis.call('HSET', P .. id, 'finished_ms', 0, 'expires_ms', 0, 'error', 'null')
+redis.call('HSET', P .. id, 'webhook_state', '"none"')
+redis.call('ZREM', P .. 'webhooks', id)
 redis.call('SADD', P .. 'open:' .. word(id, 'kind') .. ':' .. tenant_of(id), id)
 await_runner(id)
 return 'ok'

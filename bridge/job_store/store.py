@@ -73,6 +73,7 @@ class JobStore:
         manifest = JobManifest(
             id=job, state=JobState.UPLOADING, created_ms=0, **msgspec.structs.asdict(new)
         )
+        fields = fields_of(manifest)
         answer = self._connection.run(
             "BEGIN",
             job,
@@ -81,9 +82,9 @@ class JobStore:
             self.bounds.stored_bytes_max,
             self.bounds.open_max(new.kind),
             self.bounds.upload_silent_ms,
-            MANIFEST_BYTES,
+            max(MANIFEST_BYTES, sum(map(len, fields))),
             new.kind,
-            *fields_of(manifest),
+            *fields,
         )
         if answer == "full":
             raise storage_full()
@@ -166,14 +167,16 @@ class JobStore:
             index = keys.tenant_key(tenant)
         elif state is not None:
             index = keys.state_key(state)
+        # What is looked through for a state is read in large pages, however few are wanted of it.
+        page = limit if tenant is None or state is None else PAGE_JOBS_MAX
         found: list[JobManifest] = []
         while len(found) < limit:
-            ids = self._ids(index, after, limit)
+            ids = self._ids(index, after, page)
             for manifest in self._manifests(ids):
                 is_asked = state is None or manifest.state == state
                 if is_asked and len(found) < limit:
                     found.append(manifest)
-            if len(ids) < limit:
+            if len(ids) < page:
                 break
             after = ids[-1]
         return found
@@ -227,9 +230,11 @@ class JobStore:
     def retry_dead(self, job: str) -> None:
         """Let a finished job wait again, for its rows that killed workers or met a model's error.
 
+        So may one whose last retry has failed.
+
         Raises:
             UnknownJob: there is none.
-            WrongState: it has not finished, or has no such rows.
+            WrongState: it has not ended, or has no such rows.
             StoreAway: the server does not answer.
         """
         _checked(self._connection.run("RETRY_DEAD", job), "the job has no rows to send again")

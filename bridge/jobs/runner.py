@@ -79,7 +79,16 @@ class JobRunner:
         self._wake()
 
     def run(self) -> None:
-        """Run jobs until stopped."""
+        """Run jobs until stopped; whatever ends it, the jobs are put down."""
+        try:
+            self._loop()
+        finally:
+            for job in self._jobs.values():
+                job.put_down()
+            for job in self._jobs.values():
+                job.join()
+
+    def _loop(self) -> None:
         delay_s = RETRY_S_FIRST
         while not self._stopping.is_set():
             try:
@@ -89,10 +98,6 @@ class JobRunner:
                 log.warning("runner_waits_for_the_store", reason=str(error))
                 self._stopping.wait(delay_s)
                 delay_s = min(RETRY_S_MAX, delay_s * 2)
-        for job in self._jobs.values():
-            job.put_down()
-        for job in self._jobs.values():
-            job.join()
 
     def _step(self) -> None:
         """Look what has ended and what waits, then wait for news."""

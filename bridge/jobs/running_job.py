@@ -174,6 +174,9 @@ class RunningJob:
 
     def _fail(self, code: str, reason: object) -> None:
         message = self._job.public(reason)
-        self._held.finish(JobState.FAILED, error=JobFault(code, message))
+        # The results of a job whose retry fails come out of its progress when it is retried again.
+        self._held.finish(
+            JobState.FAILED, error=JobFault(code, message), dead_rows=self._job.dead_rows_before
+        )
         log.info("job_failed", job=self._held.job, code=code, reason=message)
         self._job.withdraw()

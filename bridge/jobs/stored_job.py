@@ -84,6 +84,11 @@ class StoredJob:
         """What the job's owner knows the input as."""
         return self._manifest.input_file or "the input"
 
+    @property
+    def dead_rows_before(self) -> int:
+        """How many rows a retry, of which this is a run, was asked for; 0 the first time."""
+        return self._manifest.dead_rows if self._manifest.dead_retries else 0
+
     def public(self, reason: object) -> str:
         """Return a reason as the job's owner may see it: nothing of this machine's folders."""
         text = str(reason).replace(str(self._source), self.shown_input)

@@ -122,11 +122,11 @@ class ArrowTable:
             source.seek(0)
             for batch in pa.ipc.open_stream(source):
                 self._read_bytes = source.tell()
-                yield batch
+                yield _checked(batch)
             return
         for index in range(file.num_record_batches):
             self._read_bytes = self._size * (index + 1) // file.num_record_batches
-            yield file.get_batch(index)
+            yield _checked(file.get_batch(index))
 
 
 class MemoryTable:
@@ -146,6 +146,13 @@ class MemoryTable:
     def pages(self, columns: list[str], first_row: int) -> Iterator[Page]:
         """Yield the rows from `first_row` on."""
         yield from _arrow_pages(self._batches, columns, 0, first_row, self.name)
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    # Arrow believes offsets and lengths as they stand in the file: wrong ones ended the process, or
+    # would show what else is in its memory (seen 2026-11-24).
+    batch.validate(full=True)
+    return batch
 
 
 def _ipc_schema(source: pa.NativeFile) -> pa.Schema:

@@ -105,6 +105,8 @@ class Independence:
     def is_proven(self) -> bool:
         """Whether enough was tried to say anything."""
         is_enough = self.rows_compared >= ROWS_MIN and self.batches > 0
+        if self.padding is not None and not self.padding.rows:
+            return False  # none was answered unpadded: nothing to hold the padded ones against
         return self.is_single or (is_enough and all(output.is_telling for output in self.outputs))
 
     @property

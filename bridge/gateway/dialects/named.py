@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 from bridge.contract.model import ModelContract, TensorSpec, ValueRules
-from bridge.contract.named_columns import did_you_mean, rules_by_value
+from bridge.contract.named_columns import column_names, did_you_mean, rules_by_value
 from bridge.contract.units import Units
 from bridge.gateway.dialects import json_fault
 from bridge.gateway.dialects.call import Array, InputLimits, WantedOutput
@@ -61,7 +62,8 @@ class NamedRequests:
         self._units = units
         self._weights = BushelWeights(contract)
         self._decoder = msgspec.json.Decoder(_Request)
-        named = [NamedInput(tensor, self._weights) for tensor in inputs.tensors.values()]
+        shared = _shared_names(contract.inputs)
+        named = [NamedInput(tensor, self._weights, shared) for tensor in inputs.tensors.values()]
         # The commodity first: what others weigh depends on it.
         named.sort(key=lambda item: item.tensor.name != self._weights.input_name)
         self._named = named
@@ -183,6 +185,12 @@ class NamedRequests:
                     weights = self._weights.of_rows(tensors, range(rows), where)
                 found[value_name] = OutputUnit(unit, conversion, weights)
         return found
+
+
+def _shared_names(inputs: Sequence[TensorSpec]) -> frozenset[str]:
+    """The names that more than one input has, of its own or of a column."""
+    counts = Counter(name for spec in inputs for name in {spec.name, *column_names(spec)})
+    return frozenset(name for name, count in counts.items() if count > 1)
 
 
 def _refuse_large(text: bytes) -> None:

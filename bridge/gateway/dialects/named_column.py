@@ -15,6 +15,7 @@ from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 from bridge.contract.json_kinds import EXPECTED, JSON_TYPES
 from bridge.contract.model import TensorSpec
 from bridge.contract.named_columns import full_name, rules_of_columns
+from bridge.contract.units import UNCHANGED
 from bridge.gateway.dialects.call import Array
 from bridge.gateway.dialects.stated_units import BushelWeights, StatedUnits
 
@@ -37,7 +38,9 @@ class Reading:
 class NamedColumn:
     """One place along the last axis of an input; of one without names there, all of them."""
 
-    def __init__(self, spec: TensorSpec, place: int, weights: BushelWeights) -> None:
+    def __init__(
+        self, spec: TensorSpec, place: int, weights: BushelWeights, shared: frozenset[str]
+    ) -> None:
         all_rules = rules_of_columns(spec)
         self._rules = all_rules[place]
         self._place = place
@@ -48,7 +51,8 @@ class NamedColumn:
         column = spec.columns[place] if spec.columns else None
         self._aliases: tuple[str, ...] = (spec.name,)
         if column is not None:
-            self._aliases = (full_name(spec, column), column, spec.name)
+            own = () if column in shared else (column,)
+            self._aliases = (full_name(spec, column), *own, spec.name)
         self.label = f"column '{shown(spec.name if column is None else column)}'"
 
     def is_of_type(self, values: Sequence[Any]) -> bool:
@@ -135,6 +139,8 @@ class NamedColumn:
             return sent
         where = self._where(places[0], reading)
         conversion = reading.stated.conversion(unit, self._rules, where)
+        if conversion == UNCHANGED:
+            return sent  # whole numbers that no float holds among them
         weights = None
         if conversion.needs_test_weight:
             rows = [self._row(place, reading) for place in places]

@@ -24,6 +24,7 @@ from bridge.gateway.dialects.stated_units import BushelWeights, StatedUnits
 UNSET = msgspec.UNSET
 # Of values in lists that state a unit: each takes ten times as long as one that does not.
 OWN_UNITS_MAX = 16_384
+UNIT_KEYS = 2  # "value" and "unit"
 
 _NAMED_CODES = {**CODES, "FP16": "e"}
 
@@ -31,13 +32,20 @@ _NAMED_CODES = {**CODES, "FP16": "e"}
 class NamedInput:
     """Reads one input of a model version from named cells."""
 
-    def __init__(self, tensor: InputTensor, weights: BushelWeights) -> None:
+    def __init__(
+        self, tensor: InputTensor, weights: BushelWeights, shared: frozenset[str] = frozenset()
+    ) -> None:
+        """`shared`: names that another input has, too; columns then have their full ones only."""
         spec = tensor.spec
         self.tensor = tensor
-        self._names = column_names(spec)
-        self._full_names = tuple(full_name(spec, column) for column in self._names)
+        columns = column_names(spec)
+        self._full_names = tuple(full_name(spec, column) for column in columns)
+        self._names = tuple(
+            full if column in shared else column
+            for column, full in zip(columns, self._full_names, strict=True)
+        )
         places = range(len(rules_of_columns(spec)))
-        self._columns = [NamedColumn(spec, place, weights) for place in places]
+        self._columns = [NamedColumn(spec, place, weights, shared) for place in places]
         self._is_single = is_single(spec) and not self._names
         self._code = _NAMED_CODES[spec.datatype]
         self.names = (spec.name, *self._names, *self._full_names)
@@ -79,7 +87,7 @@ class NamedInput:
             raise _twice(own, given[0])
         sent = []
         for column, full in zip(self._names, self._full_names, strict=True):
-            if full in cells.names and column in cells.names:
+            if full != column and full in cells.names and column in cells.names:
                 raise _twice(full, column)
             sent.append(full if full in cells.names else column)
         return sent
@@ -119,7 +127,8 @@ class NamedInput:
         if cell is None or cell is UNSET:
             return [cell] * size
         if type(cell) is dict:
-            if type(cell.get("value")) is not list:
+            # Whatever else the object holds would be copied for each value.
+            if type(cell.get("value")) is not list or len(cell) > UNIT_KEYS:
                 raise self._columns[0].refused(row, cell)
             inner = self._row_values(row, cell["value"], row_shape, size)
             # Each value is judged with the rest of the object.

@@ -80,9 +80,13 @@ class Results:
         while at < found.stop:
             # Blocks end where the store's do, so that each is fetched once.
             stop = min(found.stop, (at // BLOCK_BYTES + 1) * BLOCK_BYTES)
-            block = await self._access.ask(self._block, job, part, at, stop)
+            try:
+                block = await self._access.ask(self._block, job, part, at, stop)
+            except Problem:
+                block = b""  # too late for a response of its own: it would stand among the bytes
             if not block:
-                # It expired or was removed meanwhile: the caller must not take it for the whole.
+                # It expired or was removed meanwhile, or the store is away: the caller must not
+                # take it for the whole.
                 if request.transport is not None:
                     request.transport.abort()
                 return response

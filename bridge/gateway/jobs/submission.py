@@ -34,7 +34,8 @@ from bridge.job_store.upload import KnownJob, Upload, described
 
 UPLOADS_MAX = 16
 REFERENCE_BYTES_MAX = 64 << 10
-# An upload may be late by so much, plus the time that this pace takes for what has come.
+# An upload may pause for so long; and be late by so much, plus the time that this pace takes for
+# what has come.
 PAUSE_S_MAX = 10.0
 PACE_BYTES_S = 64 << 10
 
@@ -247,7 +248,7 @@ class _Body:
         left_s = PAUSE_S_MAX + self._bytes / PACE_BYTES_S - self._waited_s
         try:
             # What the store takes is not the sender's time.
-            async with asyncio.timeout(max(0.0, left_s)):
+            async with asyncio.timeout(min(PAUSE_S_MAX, max(0.0, left_s))):
                 data = await self._content.readany()
         except TimeoutError:
             raise Problem(

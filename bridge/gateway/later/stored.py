@@ -21,7 +21,12 @@ def stored_request(path: str, head: InferHead, request_id: str | None) -> Stored
         INFERENCE_LENGTH_HEADER: head.inference_length,
         REQUEST_ID_HEADER: request_id,
     }
-    headers = [(name, value) for name, value in found.items() if value is not None]
+    # Bytes beyond ASCII, as in a parameter that means nothing, would not be JSON in the manifest.
+    headers = [
+        (name, value.encode("ascii", "replace").decode())
+        for name, value in found.items()
+        if value is not None
+    ]
     return StoredRequest(method="POST", path=path, headers=headers)
 
 

@@ -19,7 +19,7 @@ from bridge.gateway.later.store_threads import StoreThreads
 from bridge.gateway.later.stored import infer_head, request_id_of, stored_response
 from bridge.gateway.reply import Reply
 from bridge.job_store.claims import Claim
-from bridge.job_store.errors import ClaimLost, JobStoreError, StorageFull, StoreAway, UnknownJob
+from bridge.job_store.errors import ClaimLost, StorageFull, StoreAway, UnknownJob
 from bridge.job_store.manifest import (
     BLOCK_BYTES,
     JobFault,
@@ -46,6 +46,8 @@ _NO_ROOM = JobFault("storage_full", "there was no room for the answer")
 class StoredRequests:
     """The work of a gateway on stored requests; see `Work`."""
 
+    put_off = "stored_request_put_off"
+
     def __init__(self, store: JobStore, threads: StoreThreads, answering: Answering) -> None:
         self._store = store
         self._claims = store.claims
@@ -71,9 +73,6 @@ class StoredRequests:
                 await self._claimed(claim)
         except (UnknownJob, ClaimLost) as error:
             log.info("stored_request_left", job=job, reason=type(error).__name__)
-        except JobStoreError as error:
-            # Its lease ends by itself; then it is tried again.
-            log.warning("stored_request_put_off", job=job, reason=str(error))
 
     async def _claimed(self, claim: Claim) -> None:
         ask, claims = self._threads.ask, self._claims

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from bridge.job_store.errors import StoreAway
+from bridge.job_store.errors import JobStoreError, StoreAway
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +18,12 @@ AWAY_S = 0.5
 
 
 class Work(Protocol):
-    """One kind of work; `wait` and `found` raise `StoreAway` where the store is away."""
+    """One kind of work; `wait` and `found` raise `StoreAway` where the store is away.
+
+    `put_off`: what the log calls a job that the store did not let be done.
+    """
+
+    put_off: str
 
     async def wait(self, *, has_room: bool) -> str | None:
         """Return after a bounded time, or when there may be work; a job's id if it is cancelled.
@@ -32,7 +37,8 @@ class Work(Protocol):
     async def do(self, job: str) -> None:
         """Do it, if nobody else does; cancelled when the job is, or when the loop ends.
 
-        Nothing should be raised: it is logged, and the job left as it is.
+        What is raised is logged, and the job left as it is. After a `JobStoreError` its place is
+        kept for a moment: a store that can be read and not written would be asked without end.
         """
 
 
@@ -62,6 +68,10 @@ class WorkLoop:
     async def _done(self, job: str) -> None:
         try:
             await self._work.do(job)
+        except JobStoreError as error:
+            # What was taken is somebody's again when the lease ends by itself.
+            log.warning(self._work.put_off, job=job, reason=str(error))
+            await asyncio.sleep(AWAY_S)
         except Exception:
             # One job that nobody thought of must not end the gateway.
             log.exception("work_failed", job=job)

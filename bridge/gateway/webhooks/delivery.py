@@ -15,7 +15,7 @@ from bridge.gateway.webhooks.hosts import BadWebhookError, WebhookHosts
 from bridge.gateway.webhooks.message import message_of
 from bridge.gateway.webhooks.retry import delay_s
 from bridge.gateway.webhooks.sender import ANSWER_S_MAX, Delivery, WebhookSender
-from bridge.job_store.errors import JobStoreError, UnknownJob
+from bridge.job_store.errors import UnknownJob
 from bridge.job_store.manifest import JobManifest
 from bridge.job_store.store import JobStore
 
@@ -30,6 +30,8 @@ LOOK_S = 1.0
 
 class WebhookDelivery:
     """The work of a gateway on webhooks; see `Work`."""
+
+    put_off = "webhook_put_off"
 
     def __init__(
         self, store: JobStore, threads: StoreThreads, hosts: WebhookHosts, sender: WebhookSender
@@ -57,12 +59,11 @@ class WebhookDelivery:
             if not await ask(webhooks.take, job, LEASE_MS):
                 return
             manifest = await ask(self._store.manifest, job)
+            if not manifest.state.is_final:
+                return  # its dead rows are sent again: it owes a webhook when that has ended
             await self._note(manifest, await self._attempt(manifest))
         except UnknownJob:
-            await self._forget(job)
-        except JobStoreError as error:
-            # The lease ends by itself; then it is sent again.
-            log.warning("webhook_put_off", job=job, reason=str(error))
+            await ask(webhooks.settle, job, "failed")
 
     async def _attempt(self, manifest: JobManifest) -> Delivery:
         try:
@@ -86,9 +87,3 @@ class WebhookDelivery:
             return
         await ask(webhooks.again, job, round(wait_s * 1e3))
         log.info("webhook_put_off", job=job, attempts=attempts, reason=delivery.reason)
-
-    async def _forget(self, job: str) -> None:
-        try:
-            await self._threads.ask(self._webhooks.settle, job, "failed")
-        except JobStoreError as error:
-            log.warning("webhook_put_off", job=job, reason=str(error))

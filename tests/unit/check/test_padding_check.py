@@ -122,6 +122,18 @@ def test_the_report_says_what_padding_costs_and_what_is_to_blame(tmp_path: Path)
     assert report.document()["padding"]["padding_share"] == 1 - 40 / 48
 
 
+def test_without_a_row_that_is_answered_unpadded_nothing_is_proven(tmp_path: Path) -> None:
+    only_buckets = function(
+        "assert inputs['x'].shape[1] in (4, 8)\nreturn {'y': inputs['x'].sum(axis=1)}"
+    )
+    contract = NUMBERS.replace(BUCKETS, "buckets = [4, 8]\n")
+    write_version(tmp_path, "m", pipeline=only_buckets, contract=contract)
+    model = open_model(scan(tmp_path)[0], threads=1)
+    group = {"x": np.arange(9.0).reshape(3, 3) / 2}
+    found = check_version(model, [from_reference(model.contract.inputs, group, BOLD)], EFFORT)
+    assert (found.findings, found.is_proven) == ([], False)
+
+
 def test_the_share_of_padding_is_that_of_rows_in_their_own_buckets(tmp_path: Path) -> None:
     model = opened(tmp_path, UNCHANGED["sum with zeros"])
     groups = [{"x": np.ones((3, length), np.float32)} for length in (3, 4, 6)]

@@ -14,6 +14,10 @@ categories = ["maize", "rice"]
 datatype = "BYTES"
 shape = [-1, 2]
 columns = ["grain", "place"]
+[inputs.only]
+datatype = "BYTES"
+shape = [-1, 1]
+columns = ["kind"]
 [inputs.rain]
 datatype = "FP64"
 """
@@ -29,7 +33,7 @@ def test_without_units_there_are_no_commodities() -> None:
     assert commodities("") is None
 
 
-@pytest.mark.parametrize("column", ["crop", "grain"])
+@pytest.mark.parametrize("column", ["crop", "grain", "kind"])
 def test_a_column_names_the_commodity(column: str) -> None:
     found = commodities(f'[units]\ncommodity_column = "{column}"\n{MAIZE}')
     assert found == Commodities(column=column, test_weights={"maize": 56.0})
@@ -51,6 +55,9 @@ WRONG = {
     ),
     f'[units]\ncommodity_column = "crops"\n{MAIZE}': (
         "units.commodity_column: 'crops' is not one column of BYTES, one value a row"
+    ),
+    f'[units]\ncommodity_column = "only"\n{MAIZE}': (
+        "units.commodity_column: 'only' is not one column of BYTES, one value a row"
     ),
     f'[units]\ncommodity_column = "crop"\n{MAIZE.replace("maize", "rye")}': (
         "units.commodities.rye: 'rye' is not among the categories of 'crop'"

@@ -19,7 +19,9 @@ FLAGS = TensorSpec(name="flags", datatype="BOOL", shape=(-1, -1))
 SERIES = TensorSpec(name="series", datatype="FP32", shape=(-1, -1, 3))
 FIXED = TensorSpec(name="fixed", datatype="FP32", shape=(-1, 4))
 GRID = TensorSpec(name="grid", datatype="FP32", shape=(-1, -1, -1))
-GRAPH = (TOKENS, TYPES, MASK, OTHER_MASK, LENGTH, WORDS, FLAGS, SERIES, FIXED, GRID)
+SHORT = TensorSpec(name="short", datatype="INT8", shape=(-1,))
+HALF = TensorSpec(name="half", datatype="FP16", shape=(-1,))
+GRAPH = (TOKENS, TYPES, MASK, OTHER_MASK, LENGTH, SHORT, HALF, WORDS, FLAGS, SERIES, FIXED, GRID)
 
 
 def padding(text: str) -> Padding | None:
@@ -50,6 +52,12 @@ def test_buckets_are_powers_of_two_by_default() -> None:
     found = padding("[inputs.tokens]\npad = 0")
     assert found is not None
     assert found.buckets == BUCKETS_DEFAULT == (8, 16, 32, 64, 128, 256, 512)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("short", 127), ("half", 2048)])
+def test_a_length_may_be_the_largest_of_its_datatype(name: str, longest: int) -> None:
+    found = padding(f'[inputs.tokens]\npad = 0\nbuckets = [{longest}]\nlength = "{name}"')
+    assert found is not None
 
 
 def test_several_inputs_are_padded_alike() -> None:
@@ -118,6 +126,14 @@ WRONG = {
     "a length of another shape": (
         '[inputs.tokens]\npad = 0\nlength = "mask"',
         "inputs.tokens.length",
+    ),
+    "a length that INT8 cannot hold": (
+        '[inputs.tokens]\npad = 0\nbuckets = [128]\nlength = "short"',
+        "inputs.short: INT8 cannot hold 128",
+    ),
+    "a length that FP16 rounds": (
+        '[inputs.tokens]\npad = 0\nbuckets = [2049]\nlength = "half"',
+        "inputs.half: FP16 cannot hold 2049",
     ),
     "masks that differ": (
         '[inputs.tokens]\npad = 0\nmask = "mask"\n[inputs.types]\npad = 0\nmask = "mask2"',

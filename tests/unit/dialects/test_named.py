@@ -122,6 +122,19 @@ def test_columns_of_one_name_in_two_inputs_are_told_apart_by_their_full_names() 
     assert [call.tensors["dry"].tolist(), call.tensors["wet"].tolist()] == [[[1.0]], [[2.0]]]
 
 
+def test_a_name_that_two_inputs_have_stands_for_neither_column() -> None:
+    at = named_door(*(spec(name, "FP32", -1, 1, columns=("mass",)) for name in ("dry", "wet")))
+    assert refused({"rows": [{"mass": 1}]}, at)[0] == InvalidCode.UNKNOWN_NAME
+
+
+def test_an_inputs_own_name_is_not_that_of_anothers_column() -> None:
+    mass = spec("mass", "FP64", -1, rules=ValueRules(unit="kg"))
+    dry = spec("dry", "FP64", -1, 1, columns=("mass",), rules=ValueRules(unit="kg"))
+    at = named_door(mass, dry)
+    call = read({"rows": [{"mass": 1, "dry.mass": 2}], "units": {"mass": "t"}}, at)
+    assert [call.tensors["mass"].tolist(), call.tensors["dry"].tolist()] == [[1000.0], [[2.0]]]
+
+
 REFUSED: dict[str, tuple[Any, InvalidCode, str]] = {
     "an unknown name": (
         {"rows": [ROW, row(rian=1)]},

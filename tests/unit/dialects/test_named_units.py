@@ -71,6 +71,25 @@ def test_lists_that_state_their_unit_are_bounded() -> None:
     assert refused({"rows": [{"depth": cell}]}, at)[0] == InvalidCode.TOO_LARGE
 
 
+def test_an_object_of_many_keys_is_not_copied_for_each_value_of_its_list() -> None:
+    at = named_door(spec("depth", "FP64", -1, -1, rules=ValueRules(unit="m")))
+    cell = {"value": [1, 2], "unit": "km", "more": 1}
+    assert refused({"rows": [{"depth": cell}]}, at) == (
+        InvalidCode.WRONG_TYPE,
+        "row 0, column 'depth': an object, expected a number m",
+    )
+
+
+def test_a_whole_number_in_the_contracts_own_unit_keeps_all_its_digits() -> None:
+    at = named_door(spec("since", "INT64", -1, rules=ValueRules(unit="ns")))
+    sent = 2**60 + 1
+    for document in (
+        {"rows": [{"since": sent}], "units": {"since": "ns"}},
+        {"rows": [{"since": {"value": sent, "unit": "ns"}}]},
+    ):
+        assert read(document, at).tensors["since"].tolist() == [sent]
+
+
 def test_nulls_and_defaults_are_not_converted() -> None:
     rows = [row(ph=None, rain=None), row(ph=..., rain=...), row(rain={"value": None, "unit": "m"})]
     call = read({"rows": rows[:2], "units": {"rain": "inch", "before": "t/ha"}})

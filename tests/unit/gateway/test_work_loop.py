@@ -15,6 +15,8 @@ AT_ONCE_MAX = 2
 class Store:
     """Work that a test controls: what is there, and what wakes."""
 
+    put_off = "put_off"
+
     def __init__(self, *jobs: str) -> None:
         self.jobs = list(jobs)
         self.begun: list[str] = []
@@ -38,6 +40,8 @@ class Store:
         if job == "broken":
             self.jobs.remove(job)
             raise ValueError("what nobody thought of")
+        if job == "refused":
+            raise StoreAway("the queue refuses: MISCONF")
         try:
             await self.gates[job].wait()
         finally:
@@ -113,6 +117,14 @@ async def test_a_job_that_fails_in_an_unknown_way_ends_alone() -> None:
         store.gates["a"].set()
         await turns()
         assert (store.begun, store.ended) == (["broken", "a"], ["a"])
+
+
+async def test_what_the_store_refuses_is_not_asked_for_again_at_once() -> None:
+    store = Store("refused")
+    async with running(store):
+        store.wakes.put_nowait(None)
+        await turns()
+        assert store.begun == ["refused"]
 
 
 async def test_when_it_ends_everything_in_hand_is_let_go_of() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,18 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_by_name(
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         open_table(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_arrow_with_offsets_beyond_its_text_is_refused(tmp_path: Path, is_stream: bool) -> None:
+    path = tmp_path / "wild.arrow"
+    batch = pa.record_batch({"key": ["abcd"] * 4})
+    with (pa.ipc.new_stream if is_stream else pa.ipc.new_file)(path, batch.schema) as file:
+        file.write_batch(batch)
+    offsets, wild = struct.pack("<5i", 0, 4, 8, 12, 16), struct.pack("<5i", 0, 4, 8, -5_000, 16)
+    path.write_bytes(path.read_bytes().replace(offsets, wild))
+    with pytest.raises(BadInput, match=r"wild\.arrow, after row 0: "):
+        read(path, ["key"])
 
 
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
