@@ -4,7 +4,12 @@ import pytest
 
 from bridge.plan.answer import Plan
 from bridge.plan.planner import make_plan
-from bridge.plan.request_costs import BUSY_FROM_PER_S, ProcessCosts, RequestCosts
+from bridge.plan.request_costs import (
+    BUSY_FROM_PER_S,
+    MACHINE_SHARE_MAX,
+    ProcessCosts,
+    RequestCosts,
+)
 from tests.unit.plan.models import REQUESTS, measured, question
 
 COSTS = ProcessCosts(request_s=20e-6, turns=0.4)
@@ -35,4 +40,4 @@ def test_what_the_cores_hold_keeps_them_as_busy_as_is_allowed() -> None:
     held = plan.formation.cores_per_s
     run_s = measured().service.typical_s(plan.batch_rows) / plan.batch_rows
     busy = RequestCosts().cores(held, gateways=1, workers=1) + held * run_s
-    assert busy == pytest.approx(0.95 * plan.question.cores, rel=1e-6)
+    assert busy == pytest.approx(MACHINE_SHARE_MAX * plan.question.cores, rel=1e-6)
