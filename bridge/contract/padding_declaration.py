@@ -118,7 +118,8 @@ def _counts_to(spec: TensorSpec, longest: int) -> bool:
     if spec.type.kind == "integer":
         return _holds(spec, longest)
     dtype: np.dtype[Any] = spec.type.dtype
-    return longest <= 2 ** (np.finfo(dtype).nmant + 1)
+    exact_bits = int(np.finfo(dtype).nmant) + 1
+    return longest <= 1 << exact_bits
 
 
 def _buckets(padded: Mapping[str, PaddingKeys]) -> tuple[int, ...]:

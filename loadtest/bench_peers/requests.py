@@ -41,13 +41,26 @@ class Asked:
 
 
 def make_models(root: Path) -> None:
-    """Put the models that Batchbridge serves into the repository `root`."""
+    """Put the models that Batchbridge serves into the repository `root`.
+
+    Without the decision that the sample's contract asks for: the peers answer label and
+    probabilities only.
+    """
     shutil.copytree(ROOT / "models" / MODEL, root / MODEL)
+    _remove_decision(root / MODEL / "1")
     bulk = root / BULK / "1"
     bulk.mkdir(parents=True)
     (bulk / "model.onnx").write_bytes(bulk_model())
     # A target that full batches keep, so that throughput and not admission is measured.
     (bulk / "contract.toml").write_text("[serving]\nlatency_target_ms = 1000\n")
+
+
+def _remove_decision(version: Path) -> None:
+    contract = version / "contract.toml"
+    before, _, after = contract.read_text().partition("[decision]\n")
+    contract.write_text(before + after[after.index("\n[") + 1 :])
+    for name in ("threshold.toml", "golden.parquet"):
+        (version / name).unlink()
 
 
 def make_refusing_model(root: Path) -> None:
@@ -56,6 +69,7 @@ def make_refusing_model(root: Path) -> None:
     Alone: the tightest target on a worker bounds the batches of all its models, to one row here.
     """
     shutil.copytree(ROOT / "models" / MODEL, root / MODEL)
+    _remove_decision(root / MODEL / "1")
     contract = root / MODEL / "1" / "contract.toml"
     before, _, after = contract.read_text().partition("[serving]\n")
     rest = after.partition("\n\n")[2]

@@ -16,8 +16,9 @@ from loadtest.bench_peers.load import GENERATOR, TIMEOUT_S, Measured, percentile
 from loadtest.bench_peers.servers import MODEL, Server
 
 CONNECTIONS = 4
-# On each connection; a message is sent when it fits.
-IN_FLIGHT_MAX = 256
+# On each connection: so many messages, or requests; a message is sent when it fits.
+MESSAGES_MAX = 16
+REQUESTS_MAX = 256
 ANSWERS_BYTES_MAX = 16 << 20
 
 
@@ -51,11 +52,12 @@ class Feeder:
     async def _feed(self, session: aiohttp.ClientSession, number: int, ends_s: float) -> None:
         url = f"ws://127.0.0.1:{self.port}/v2/models/{MODEL}/stream"
         ids = itertools.count()
+        in_flight_max = min(REQUESTS_MAX, MESSAGES_MAX * self.per_message)
         sent_s: dict[str, float] = {}
         async with session.ws_connect(url, max_msg_size=ANSWERS_BYTES_MAX) as socket:
             while True:
                 is_over = time.perf_counter() >= ends_s
-                while not is_over and len(sent_s) + self.per_message <= IN_FLIGHT_MAX:
+                while not is_over and len(sent_s) + self.per_message <= in_flight_max:
                     names = [f"{number}.{next(ids)}" for _ in range(self.per_message)]
                     sent_s.update(dict.fromkeys(names, _now_s()))
                     message = [{"id": name, "inputs": [self.tensor]} for name in names]
