@@ -112,7 +112,7 @@ def record(folder: VersionFolder, options: RecordOptions) -> Recorded:
     if options.outputs_from:
         path_given = Path(options.outputs_from)
         specs = specs_in(path_given, outputs)
-        given = _given_outputs(path_given, specs, parts)
+        given = _given_outputs(path_given, specs, parts, rows=read.rows + len(read.faults))
         compared = _held_against(given, expected, parts, specs)
         # A team's file may hold less than the model says: of the rest the batch run is kept.
         expected = [{**own, **said} for own, said in zip(expected, given, strict=True)]
@@ -158,9 +158,9 @@ def _by_shape(parts: Sequence[RowsOfOneShape]) -> list[RowsOfOneShape]:
 
 
 def _given_outputs(
-    path: Path, outputs: Sequence[TensorSpec], parts: Sequence[RowsOfOneShape]
+    path: Path, outputs: Sequence[TensorSpec], parts: Sequence[RowsOfOneShape], *, rows: int
 ) -> list[Tensors]:
-    """The outputs in the team's own file, whose rows are those of the data in the same order."""
+    """The outputs in the team's own file, whose rows are the `rows` of the data in their order."""
     plain = [
         TensorSpec(name=one.name, datatype=one.datatype, shape=one.shape, columns=one.columns)
         for one in outputs
@@ -173,8 +173,11 @@ def _given_outputs(
         if missing:
             reason = read.faults[missing[0]].reason if missing[0] in read.faults else "missing"
             raise GoldenError(f"{path}: row {missing[0]}: {reason}")
-        rows = [by_number[number] for number in part.numbers]
-        found.append({one.name: np.concatenate([row[one.name] for row in rows]) for one in plain})
+        own = [by_number[number] for number in part.numbers]
+        found.append({one.name: np.concatenate([row[one.name] for row in own]) for one in plain})
+    if (given := read.rows + len(read.faults)) != rows:
+        # One that is missing or too many in the middle would shift all that follow.
+        raise GoldenError(f"{path}: {given} rows for the {rows} of the data, which go by place")
     return found
 
 

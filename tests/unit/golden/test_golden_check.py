@@ -205,6 +205,13 @@ def test_outputs_of_the_team_without_any_of_the_model_are_refused(tmp_path: Path
         recorded(staged(tmp_path), data, outputs_from=str(outputs))
 
 
+def test_more_outputs_of_the_team_than_rows_are_refused(tmp_path: Path) -> None:
+    data, outputs = staged_rows(tmp_path / "rows.ndjson"), tmp_path / "outputs.csv"
+    outputs.write_text("port,starboard\n" + "1,1\n" * (ROWS + 1), "utf-8")
+    with pytest.raises(GoldenError, match=f"{ROWS + 1} rows for the {ROWS} of the data"):
+        recorded(staged(tmp_path), data, outputs_from=str(outputs))
+
+
 def test_too_few_outputs_of_the_team_are_refused(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs.csv"
     outputs.write_text("port,starboard\n30,30\n", "utf-8")
