@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,23 +82,28 @@ def scan(root: Path) -> list[VersionFolder]:
     """
     if not root.is_dir():
         raise RepositoryError(f"{root}: not a folder")
-    return list(_versions(root))
+    models = sorted(path for path in root.iterdir() if path.is_dir())
+    return [version for model in models for version in versions_of(model)]
 
 
-def _versions(root: Path) -> Iterator[VersionFolder]:
-    for model in sorted(path for path in root.iterdir() if path.is_dir()):
-        folders = [path for path in model.iterdir() if path.is_dir()]
-        versions = [path for path in folders if VERSION_PATTERN.fullmatch(path.name)]
-        if versions and not MODEL_NAME_PATTERN.fullmatch(model.name):
-            raise RepositoryError(
-                f"{model}: a model's name must match {MODEL_NAME_PATTERN.pattern}"
-            )
-        for version in sorted(versions, key=lambda path: int(path.name)):
-            _refuse_link(model)
-            _refuse_link(version)
-            if not any((version / name).exists() for name in (MODEL_FILE, PIPELINE_FILE)):
-                raise RepositoryError(f"{version}: holds neither {MODEL_FILE} nor {PIPELINE_FILE}")
-            yield VersionFolder(model.name, version.name, version)
+def versions_of(model: Path) -> list[VersionFolder]:
+    """Return the versions in one model's folder, lowest first; none where it holds none.
+
+    Raises:
+        RepositoryError: as `scan`, of this model.
+    """
+    folders = [path for path in model.iterdir() if path.is_dir()]
+    versions = [path for path in folders if VERSION_PATTERN.fullmatch(path.name)]
+    if versions and not MODEL_NAME_PATTERN.fullmatch(model.name):
+        raise RepositoryError(f"{model}: a model's name must match {MODEL_NAME_PATTERN.pattern}")
+    found = []
+    for version in sorted(versions, key=lambda path: int(path.name)):
+        _refuse_link(model)
+        _refuse_link(version)
+        if not any((version / name).exists() for name in (MODEL_FILE, PIPELINE_FILE)):
+            raise RepositoryError(f"{version}: holds neither {MODEL_FILE} nor {PIPELINE_FILE}")
+        found.append(VersionFolder(model.name, version.name, version))
+    return found
 
 
 def _refuse_link(path: Path) -> None:

@@ -108,7 +108,11 @@ def role_of(words: list[bytes]) -> str:
 def _tree(pid: int) -> Iterator[int]:
     yield pid
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
+        try:
+            children = (thread / "children").read_text().split()
+        except FileNotFoundError:
+            continue  # the thread has ended; what it had started is another's now
+        for child in children:
             yield from _tree(int(child))
 
 

@@ -17,6 +17,7 @@ from bridge.contract.repository import (
     RepositoryError,
     VersionFolder,
     scan,
+    versions_of,
 )
 from bridge.contract.statistics import STATISTICS_FILE, StatisticsError
 from workers.check.finding import Kind
@@ -99,11 +100,7 @@ def version_folders(path: Path) -> list[VersionFolder]:
     try:
         found = scan(path)
         if not found and path.is_dir():
-            found = [
-                version
-                for version in scan(path.resolve().parent)
-                if version.model == path.resolve().name
-            ]
+            found = versions_of(path.resolve())
     except RepositoryError as error:
         raise CheckError(f"MODEL_DIR: {error}") from error
     if not found:
