@@ -74,8 +74,8 @@ STALL_MS = np.sort(
         ANSWER_S,
     )
 )
-# What a busy machine may add to any answer.
-SLACK_MS = 80.0
+# A timer may come this much early; late a busy machine makes any answer, so that is not bounded.
+EARLY_MS = 2.0
 
 
 async def stalled() -> Recording:
@@ -89,19 +89,15 @@ async def stalled() -> Recording:
 
 async def test_a_stall_is_reported_in_full() -> None:
     percentiles = latency_summary(await stalled()).percentiles_ms
-    wanted = {
-        "50": STALL_MS[299],
-        "90": STALL_MS[539],
-        "99": STALL_MS[593],
-        "100": STALL_MS[599],
-    }
-    assert {name: percentiles[name] for name in wanted} == pytest.approx(wanted, abs=SLACK_MS)
+    wanted = {"90": STALL_MS[539], "99": STALL_MS[593], "100": STALL_MS[599]}
+    hidden = {name: ms for name, ms in wanted.items() if percentiles[name] < ms - EARLY_MS}
+    assert (hidden, percentiles["50"] < STALL_MS[539]) == ({}, True)
 
 
 async def test_every_request_that_fell_into_a_stall_is_seen() -> None:
-    affected = np.count_nonzero(latency_ms(await stalled()) > 150)
+    affected = np.count_nonzero(latency_ms(await stalled()) > 150 - EARLY_MS)
     # All due in the second of the stall, but for its last 150 ms: 200 * 0.85.
-    assert affected == pytest.approx(np.count_nonzero(STALL_MS > 150), abs=200 * SLACK_MS / 1e3)
+    assert np.count_nonzero(STALL_MS > 150) <= affected < len(STALL_MS) / 2
 
 
 async def test_a_closed_loop_hides_the_same_stall() -> None:

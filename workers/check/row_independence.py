@@ -23,6 +23,8 @@ from workers.model import Array, ModelError
 TRIALS_MIN = 2
 # Of the time, for each row alone; the batches get the rest.
 ALONE_SHARE = 0.5
+# After a finding, of the row alone: one run in two hundred of a noisy model looks like the last.
+REPEATS = 8
 # After a finding, to show it with fewer rows.
 SHRINK_RUNS_MAX = 128
 SHRINK_S_MAX = 1.0
@@ -208,7 +210,7 @@ class _Attempt:
 
     def _finding(self, trial: Trial, place: int, name: str, answer: Array) -> Finding:
         row = trial.rows[place]
-        again = self._differing((row,), 0, name)
+        again = self._differing_again(row, name)
         if again is not None:
             one = Example((row,), 0)
             return self._described(Kind.UNREPEATABLE, name, trial.name, one, again)
@@ -226,6 +228,11 @@ class _Attempt:
             whole = Example(trial.rows, place)
             return self._described(Kind.UNREPEATABLE, name, trial.name, whole, answer)
         return self._described(Kind.NEIGHBOURS, name, trial.name, example, shown)
+
+    def _differing_again(self, row: int, name: str) -> Array | None:
+        """Run the row alone again, several times: chance may well give the same answer once."""
+        answers = (self._differing((row,), 0, name) for _ in range(REPEATS))
+        return next((answer for answer in answers if answer is not None), None)
 
     def _differing(self, rows: tuple[int, ...], place: int, name: str) -> Array | None:
         """Run a batch and return the answer at `place` if it is another than alone."""

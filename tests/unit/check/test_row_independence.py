@@ -106,6 +106,14 @@ def test_chance_is_told_from_dependence(tmp_path: Path) -> None:
     assert (found.findings[0].kind, found.is_repeatable) == (Kind.UNREPEATABLE, False)
 
 
+def test_an_answer_that_changes_only_now_and_then_is_chance_too(tmp_path: Path) -> None:
+    changing = "runs = []\n\n\ndef predict(inputs):\n    runs.append(0)\n"
+    every_fifth = "    return {'y': inputs['x'] + (len(runs) % 5 == 0)}\n"
+    planted = Planted("predict", pipeline=changing + every_fifth, contract=NUMBERS)
+    found = checked(version(tmp_path, planted))
+    assert (found.findings[0].kind, found.is_repeatable) == (Kind.UNREPEATABLE, False)
+
+
 def test_a_dependence_that_needs_five_rows_is_shown_with_five(tmp_path: Path) -> None:
     body = "x = inputs['x']\nreturn {'y': x + (len(x) > 4)}"
     found = checked(version(tmp_path, predicting(body)))
