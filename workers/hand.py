@@ -144,12 +144,12 @@ class Hand:
             self._is_closed = True
             self._changed.notify_all()
 
-    def rows_wanted(self) -> dict[ModelLane, int]:
+    def rows_wanted(self) -> Mapping[ModelLane, int]:
         """Return the lanes of which more is to be read, and how many rows each lacks."""
         with self._changed:
             return self._formation.rows_wanted()
 
-    def wait_hungry(self) -> dict[ModelLane, int]:
+    def wait_hungry(self) -> Mapping[ModelLane, int]:
         """Wait until more of a lane is to be read; return as `rows_wanted`.
 
         Empty when the hand is closed.

@@ -151,7 +151,7 @@ class Reader:
                 self._loads.hear(lane.model_key, gateway, rows, now_s)
         self._hand.put(frames)
 
-    def _wanted(self) -> dict[ModelLane, int]:
+    def _wanted(self) -> Mapping[ModelLane, int]:
         wanted = self._hand.rows_wanted()
         if self._leaving.is_set():
             return {lane: rows for lane, rows in wanted.items() if lane.lane == "online"}

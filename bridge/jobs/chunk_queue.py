@@ -108,6 +108,8 @@ class ChunkQueue:
         self._clock = ServerClock()
         self._clock_s = -CLOCK_EVERY_S
         self.was_away = False
+        self._has_ended = False
+        self._nudging = threading.Lock()
 
     def now_us(self) -> int:
         """Return the present on the server's clock."""
@@ -200,11 +202,14 @@ class ChunkQueue:
         pipeline.rpush(self._done, NO_PART)
         pipeline.pexpire(self._done, JOB_KEPT_MS)
         # Without a server `done_parts` does not wait for results either, but for the server.
-        with contextlib.suppress(RedisError, OSError):
-            pipeline.execute()
+        with self._nudging, contextlib.suppress(RedisError, OSError):
+            if not self._has_ended:
+                pipeline.execute()
 
     def end(self) -> None:
         """Remove everything of the job, and what workers have not yet taken of it."""
+        with self._nudging:  # one that came later would leave a key behind
+            self._has_ended = True
 
         def removal() -> None:
             entries: Any = self._redis.hvals(self._parts)

@@ -42,6 +42,8 @@ class Formation(Generic[T]):
         self._floor = FloorAccount(shares.floor)
         self._kinds: dict[tuple[str, Hashable], Kind[T]] = {}
         self._rows = {ModelLane(key, lane): 0 for lane in LANES for key in self._paces}
+        # As it was worked out last, until something changes: it is asked for far more often.
+        self._wanted: dict[ModelLane, int] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -50,6 +52,7 @@ class Formation(Generic[T]):
     def set_pace(self, model_key: str, pace: Pace) -> None:
         """Change a model version's batch size, time and target."""
         self._paces[model_key] = pace
+        self._wanted = None
 
     def put(self, lane: ModelLane, signature: Hashable, item: T) -> None:
         """Add a request; those of one model with equal `signature` may share a batch."""
@@ -63,13 +66,19 @@ class Formation(Generic[T]):
         else:
             kind.batch.append(item)
         self._rows[lane] += item.rows
+        self._wanted = None
 
-    def rows_wanted(self) -> dict[ModelLane, int]:
+    def rows_wanted(self) -> Mapping[ModelLane, int]:
         """Return, for each lane with less than one batch waiting, how many rows it lacks.
 
         A batch lane is left out while its model's online lane has a batch: nothing is left to
         fill.
         """
+        if self._wanted is None:
+            self._wanted = self._lacking()
+        return self._wanted
+
+    def _lacking(self) -> dict[ModelLane, int]:
         wanted: dict[ModelLane, int] = {}
         for lane, rows in self._rows.items():  # the online lanes come first
             lacking = self._paces[lane.model_key].batch_rows - rows
@@ -184,6 +193,7 @@ class Formation(Generic[T]):
         kind = forming.kind
         self._rows[ModelLane(kind.model_key, "online")] -= forming.online_left
         self._rows[ModelLane(kind.model_key, "batch")] -= forming.batch_lane_left
+        self._wanted = None
         if not kind.online and not kind.batch:
             del self._kinds[kind.key]
         return forming.formed

@@ -134,6 +134,16 @@ async def test_the_result_for_a_job_that_has_ended_leaves_nothing(
     assert [key for key in client.scan_iter("bb:*") if b"job" in key] == []
 
 
+async def test_a_nudge_that_comes_after_the_end_leaves_nothing(
+    client: redis.Redis, job: ChunkQueue
+) -> None:
+    job.nudge()
+    before = client.keys("*job*")
+    job.end()
+    job.nudge()
+    assert (len(before), client.keys("*job*")) == (1, [])
+
+
 async def test_a_full_server_refuses_result_and_acknowledgement_together(
     client: redis.Redis, job: ChunkQueue
 ) -> None:

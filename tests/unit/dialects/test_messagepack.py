@@ -260,9 +260,9 @@ BOMBS = {
 def test_a_bomb_costs_neither_memory_nor_time(bomb: bytes, place: bytes) -> None:
     body = place + bomb + _REST
     tracemalloc.start()
-    before_s = time.perf_counter()
+    before_s = time.thread_time()  # which other processes on the machine do not lengthen
     code(body)
-    took_s = time.perf_counter() - before_s
+    took_s = time.thread_time() - before_s
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (peak_bytes < 10_000_000, took_s < 0.1) == (True, True)
