@@ -9,6 +9,9 @@ from pathlib import Path
 from bridge.plan.request_costs import ProcessCosts, RequestCosts
 
 PROC = Path("/proc")
+# The words by which `batchbridge serve` starts its processes; a job's cost is no request's.
+PARTS = ("gateway", "worker", "job-runner")
+QUEUE = "queue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +70,18 @@ def cpu_time(server: int) -> CpuTime | None:
     # A child belongs to the thread that started it.
     threads = (PROC / str(server) / "task").iterdir()
     children = [child for one in threads for child in (one / "children").read_text().split()]
-    spent = {"gateway": 0.0, "worker": 0.0, "queue": 0.0}
+    spent = dict.fromkeys((*PARTS, QUEUE), 0.0)
     for child in children:
         try:
             spent[_role(child)] += _spent_s(child)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended; the supervisor starts another
-    return CpuTime(gateway_s=spent["gateway"], worker_s=spent["worker"], queue_s=spent["queue"])
+    return CpuTime(gateway_s=spent["gateway"], worker_s=spent["worker"], queue_s=spent[QUEUE])
 
 
 def _role(pid: str) -> str:
     words = (PROC / pid / "cmdline").read_bytes().split(b"\0")
-    return next((role for role in ("gateway", "worker") if role.encode() in words), "queue")
+    return next((part for part in PARTS if part.encode() in words), QUEUE)
 
 
 def _spent_s(pid: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -45,6 +46,40 @@ def test_only_what_was_spent_since_counts() -> None:
     later = CpuTime(gateway_s=3.0, worker_s=2.0, queue_s=1.0)
     before = CpuTime(gateway_s=1.0, worker_s=0.5, queue_s=0.25)
     assert later.since(before) == CpuTime(gateway_s=2.0, worker_s=1.5, queue_s=0.75)
+
+
+# Starts one process by this name, which spends 50 ms and waits for its end, as its parent does.
+PARENT = """
+import subprocess, sys
+child = "import time, sys\\nwhile time.process_time() < 0.05: pass\\nprint(flush=True); input()"
+words = [sys.executable, "-c", child, sys.argv[1]]
+with subprocess.Popen(words, stdout=subprocess.PIPE) as started:
+    print(started.stdout.readline(), flush=True)
+"""
+
+
+def spent_by(name: str) -> CpuTime:
+    words = [sys.executable, "-c", PARENT, name]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        found = cpu_time(parent.pid)
+        parent.communicate()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        ("gateway", {"gateway_s"}),
+        ("worker", {"worker_s"}),
+        ("valkey-server", {"queue_s"}),
+        ("job-runner", set()),
+    ],
+)
+def test_a_process_counts_as_what_it_is(name: str, roles: set[str]) -> None:
+    assert {role for role, spent_s in asdict(spent_by(name)).items() if spent_s} == roles
 
 
 def test_a_server_that_has_ended_spends_nothing_that_is_known() -> None:
