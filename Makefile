@@ -100,8 +100,13 @@ test: install-dev ## run all tests; choose some with ARGS="tests/unit -k deadlin
 	@exec $(BIN)/python -m pytest $(or $(ARGS),$(ALL_TESTS))
 
 .PHONY: test-faults
-test-faults: install-dev ## jobs under 200 kills at named points; SCORE_KILLS, JOB_KILLS and *_SEED change that
-	@SCORE_KILLS=$${SCORE_KILLS:-200} JOB_KILLS=$${JOB_KILLS:-200} exec $(BIN)/python -m pytest tests/faults/test_score_many_kills.py tests/faults/test_http_jobs_kills.py $(ARGS)
+test-faults: export SCORE_KILLS ?= 200
+test-faults: export SCORE_SEED ?= 1
+test-faults: export JOB_KILLS ?= 200
+test-faults: export JOB_SEED ?= 1
+test-faults: install-dev ## jobs under 400 kills at named points; SCORE_KILLS, JOB_KILLS and *_SEED change that
+	@echo "SCORE_KILLS=$(SCORE_KILLS) SCORE_SEED=$(SCORE_SEED) JOB_KILLS=$(JOB_KILLS) JOB_SEED=$(JOB_SEED)"
+	@exec $(BIN)/python -m pytest -s tests/faults/test_score_many_kills.py tests/faults/test_http_jobs_kills.py $(ARGS)
 
 .PHONY: test-mutations
 test-mutations: install-dev ## break each check of a model on purpose: do tests notice? (about 10 min)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -98,3 +99,9 @@ async def killing_proxy(queue_url: str) -> AsyncIterator[KillingProxy]:
         proxy = KillingProxy(f"unix://{path}", unquote(urlsplit(queue_url).path))
         async with await asyncio.start_unix_server(proxy.serve, path):
             yield proxy
+
+
+def told(seed: int, names: list[str]) -> str:
+    """What a seed killed, where and how often, for the log of a run."""
+    counted = "".join(f"\n  {count:4} {name}" for name, count in sorted(Counter(names).items()))
+    return f"seed {seed}: {len(names)} kills{counted}"

@@ -19,7 +19,7 @@ from bridge.embedded_queue import EmbeddedQueue, EmbeddedQueueSettings
 from bridge.job_store import claim_scripts
 from bridge.job_store.manifest import JobState
 from bridge.jobs.chunk_queue import PUSH
-from tests.faults.kill_points import KillingProxy, KillPoint, killing_proxy
+from tests.faults.kill_points import KillingProxy, KillPoint, killing_proxy, told
 from tests.faults.test_score_kills import WORKER_POINTS, script
 from tests.score_files import answers, write_marked_model
 from tests.stored_jobs import StoredJobs, csv_of, stored_jobs
@@ -137,6 +137,7 @@ async def test_jobs_whose_runner_and_queue_are_killed_are_what_they_would_have_b
             async with a_runner(bench, bench.queue.url):
                 await bench.jobs.ended(job, within_s=100)
         assert outcome(bench, job) == right(), killed
+    print(told(SEED, killed.names))
 
 
 def outcome(bench: Bench, job: str) -> tuple[object, ...]:

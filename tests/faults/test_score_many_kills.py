@@ -18,7 +18,7 @@ import pytest
 
 from bridge.embedded_queue import EmbeddedQueue, EmbeddedQueueSettings
 from tests.command import run_to_end, running
-from tests.faults.kill_points import KillingProxy, killing_proxy
+from tests.faults.kill_points import KillingProxy, killing_proxy, told
 from tests.faults.test_score_kills import SCORER_POINTS, WORKER_POINTS
 from tests.score_files import answers, read_table, write_marked_model, write_numbers
 from tests.system import System
@@ -70,6 +70,7 @@ async def test_a_job_that_is_killed_again_and_again_is_what_it_would_have_been(
                     output.unlink()
             ended = await run_to_end(*words)
     assert (ended.code, read_table(output) == answers(values)) == (0, True), (killed, ended.said)
+    print(told(SEED, killed.names))
 
 
 async def one_life_of_the_scorer(
