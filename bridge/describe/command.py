@@ -82,6 +82,8 @@ def _all(folder: VersionFolder, options: DescribeOptions) -> Mapping[str, bytes]
         raise DescribeError(
             f"{existing} is there: --force writes it anew, --statistics-only leaves it"
         )
+    if options.data:
+        _refuse_statistics(folder, options)
     parts = open_parts(folder)
     data = Path(options.data) if options.data else None
     tensors = told(parts, data, options.ignore)
@@ -98,12 +100,19 @@ def _all(folder: VersionFolder, options: DescribeOptions) -> Mapping[str, bytes]
 def _statistics_only(folder: VersionFolder, options: DescribeOptions) -> Mapping[str, bytes]:
     if not options.data:
         raise DescribeError("--statistics-only needs --data")
+    _refuse_statistics(folder, options)
     try:
         inputs = open_model(folder, threads=1).contract.inputs
     except LoadError as error:
         raise DescribeError(str(error)) from error
     statistics = summed_up(Path(options.data), inputs)
     return {STATISTICS_FILE: encode_statistics(_with_rows(statistics))}
+
+
+def _refuse_statistics(folder: VersionFolder, options: DescribeOptions) -> None:
+    existing = folder.path / STATISTICS_FILE
+    if existing.exists() and not options.force:
+        raise DescribeError(f"{existing} is there: --force writes it anew")
 
 
 def _with_rows(statistics: Statistics) -> Statistics:

@@ -24,7 +24,7 @@ def parsed_options(words: Sequence[str]) -> DescribeOptions:
     parser.add_argument(
         "--ignore", metavar="COLUMN", nargs="+", action="extend", default=[], help=text
     )
-    text = "write contract.toml and example.json anew where they are there"
+    text = "write contract.toml, statistics.json and example.json anew where they are there"
     parser.add_argument("--force", action="store_true", help=text)
     text = "leave contract.toml as it is and write statistics.json"
     parser.add_argument("--statistics-only", action="store_true", help=text)

@@ -104,7 +104,8 @@ class Gateway:
         if self.catalog.units.is_loaded:
             return 0.0
         began_s = self._now_s()
-        if self._units_loaded is None:
+        # One that is done and has not loaded them failed: the next request tries again.
+        if self._units_loaded is None or self._units_loaded.done():
             self._units_loaded = asyncio.ensure_future(asyncio.to_thread(self.catalog.units.load))
         # Shielded: others wait for it, too.
         await asyncio.shield(self._units_loaded)

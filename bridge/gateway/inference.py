@@ -209,8 +209,11 @@ def judged_by_head(opened: Opened, body: bytes) -> bool:
 
 
 def may_state_units(body: bytes) -> bool:
-    """Return whether a body of named rows can need a conversion of units; spelled plainly."""
-    return b'unit"' in body or b'units"' in body
+    """Return whether a body of named rows can need a conversion of units.
+
+    So may any that spells a letter as an escape of JSON, which stands for any letter of `"unit"`.
+    """
+    return b'unit"' in body or b'units"' in body or rb"\u" in body
 
 
 def refuse_too_large(size: int | None) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from bridge.contract.decision import Threshold, probabilities, threshold_text
+from bridge.contract.decision import Threshold, threshold_text
 from bridge.contract.invalid import shown
 from bridge.contract.model import Decision, ModelContract
 from bridge.contract.repository import THRESHOLD_FILE, VersionFolder, model_digest
 from bridge.golden.blame import Recomputed
 from bridge.golden.golden import Golden
+from bridge.golden.labels import LabelError, is_positive, labelled, negatives
 from bridge.golden.threshold_choice import (
     CONFIDENCE,
     FEW_ROWS,
@@ -34,7 +34,9 @@ class DecisionCheck:
     """The threshold found, and the one that is served; `reason` where none could be found.
 
     `present_cost_per_row` is that of the served threshold on the same rows. `is_stale`: it was
-    found for another model. `written`: what was written just now.
+    found for another model. `written`: what was written just now. `is_misread`: the labels are not
+    those that the contract speaks of. `negatives`: the labels that count as negative, each with
+    how often it is there.
     """
 
     model: str
@@ -44,6 +46,8 @@ class DecisionCheck:
     present_cost_per_row: float | None
     is_stale: bool
     written: Threshold | None
+    is_misread: bool = False
+    negatives: str = ""
 
     @property
     def name(self) -> str:
@@ -52,8 +56,11 @@ class DecisionCheck:
 
     @property
     def is_passed(self) -> bool:
-        """Whether the version can be served with the threshold that it has, or without one."""
-        return self.written is not None or not self.is_stale
+        """Whether the version can be served with the threshold that it has, or without one.
+
+        Not while its labels are misread: whoever wrote them expects a threshold from them.
+        """
+        return self.written is not None or not (self.is_stale or self.is_misread)
 
     def lines(self) -> Iterator[str]:
         """Yield the page for a person, line by line."""
@@ -62,6 +69,7 @@ class DecisionCheck:
         if choice is None:
             yield f"  no threshold can be found: {self.reason}"
         else:
+            yield f"  counted as negative: {self.negatives}"
             yield from (f"  {line}" for line in _choice_lines(choice, self.decision))
             yield from (f"  {line}" for line in self._present_lines(choice))
 
@@ -74,6 +82,7 @@ class DecisionCheck:
             "cost_per_row": self.present_cost_per_row,
             "stale": self.is_stale,
             "best": None if self.choice is None else _choice_document(self.choice),
+            "labels_misread": self.is_misread,
             "reason": self.reason or None,
             "written": None if self.written is None else msgspec.to_builtins(self.written),
         }
@@ -127,16 +136,19 @@ def check_decision(
     sha256 = model_digest(folder)
     is_stale = bool(decision.model_sha256) and decision.model_sha256 != sha256
     goal = goal_of(decision)
-    scores, labels = _labelled(decision, golden, recomputed)
+    scores, labels = labelled(decision, golden, recomputed)
     choice: ThresholdChoice | None = None
-    reason, present = "", None
+    reason, present, is_misread = "", None, False
     try:
         if not len(scores):
             raise ThresholdError(_no_labels(decision))
-        choice = choose_threshold(scores, labels, goal)
-        present = _cost_per_row(scores, labels, decision.threshold, goal)
+        positive = is_positive(decision, labels)
+        choice = choose_threshold(scores, positive, goal)
+        present = _cost_per_row(scores, positive, decision.threshold, goal)
     except ThresholdError as error:
         reason = str(error)
+    except LabelError as error:
+        reason, is_misread = str(error), True
     written: Threshold | None = None
     is_new = choice is not None and (is_stale or choice.threshold != decision.threshold)
     if writes and choice is not None and is_new:
@@ -152,6 +164,8 @@ def check_decision(
         present_cost_per_row=present,
         is_stale=is_stale,
         written=written,
+        is_misread=is_misread,
+        negatives=negatives(decision, labels),
     )
 
 
@@ -181,24 +195,6 @@ def next_version(version: str) -> str:
     if not version:
         return str(FIRST_VERSION)
     return str(int(version) + 1) if version.isdecimal() else f"{version}+1"
-
-
-def _labelled(
-    decision: Decision, golden: Golden | None, recomputed: Recomputed | None
-) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]:
-    """The scores of the rows that have a label, and whether each is positive."""
-    scores, labels = [np.zeros(0)], [np.zeros(0, dtype=bool)]
-    parts = golden.parts if golden is not None and recomputed is not None else ()
-    for index, part in enumerate(parts):
-        assert recomputed is not None
-        outputs = recomputed.outputs(index)
-        if not part.labels or decision.output not in outputs:
-            continue
-        given = np.array(part.labels, dtype=object)
-        has_label = given != ""
-        scores.append(probabilities(decision, outputs[decision.output])[has_label])
-        labels.append(given[has_label] == decision.positive)
-    return np.concatenate(scores), np.concatenate(labels)
 
 
 def _no_labels(decision: Decision) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bridge.contract.decision import DECISION_OUTPUT
+from bridge.contract.invalid import shown
 from bridge.contract.model import ModelContract, TensorSpec
 from bridge.contract.repository import GOLDEN_FILE, RepositoryError, VersionFolder, model_digest
 from bridge.golden.comparison import Compared
@@ -25,6 +26,7 @@ from bridge.golden.golden import (
     stored_tensor,
     write,
 )
+from bridge.golden.labels import LabelError, is_positive
 from bridge.jobs.errors import JobError
 from bridge.jobs.golden_file import RowsOfOneShape, RowsRead, read_rows, specs_in
 from workers.check.command import CheckError, version_folders
@@ -101,8 +103,9 @@ def record(folder: VersionFolder, options: RecordOptions) -> Recorded:
     label_column = _label_column(options, model.contract)
     read = read_rows(options.data, model.contract.inputs, ROWS_MAX, label_column)
     if not read.rows:
-        reason = next((fault.reason for fault in read.faults.values()), "it is empty")
+        reason = _first_fault(read) or "it is empty"
         raise GoldenError(f"{options.data}: no row that the contract allows: {reason}")
+    _refuse_labels(read, label_column, model.contract, options.data)
     parts = _by_shape(read.parts)
     stages = Stages(folder, model, options.threads)
     values = [stages.run(part.tensors) for part in parts]
@@ -129,8 +132,28 @@ def record(folder: VersionFolder, options: RecordOptions) -> Recorded:
         label_column=label_column,
     )
     write(path, head, model.contract.inputs, rows)
-    reason = next((fault.reason for fault in read.faults.values()), "")
-    return Recorded(path, read.rows, len(read.faults), reason, read.is_cut, compared)
+    return Recorded(path, read.rows, len(read.faults), _first_fault(read), read.is_cut, compared)
+
+
+def _first_fault(read: RowsRead) -> str:
+    """Why the first of the rows left out was, with its number; empty where there is none."""
+    if not read.faults:
+        return ""
+    row = min(read.faults)
+    return f"row {row}: {read.faults[row].reason}"
+
+
+def _refuse_labels(read: RowsRead, label_column: str, contract: ModelContract, data: Path) -> None:
+    """Labels of another column than the decision's mean what they mean."""
+    decision = contract.decision
+    if decision is None or not label_column:
+        return
+    if decision.label_column and label_column != decision.label_column:
+        return
+    try:
+        is_positive(decision, [label for part in read.parts for label in part.labels if label])
+    except LabelError as error:
+        raise GoldenError(f"{data}: column {shown(label_column)}: {error}") from error
 
 
 def _label_column(options: RecordOptions, contract: ModelContract) -> str:

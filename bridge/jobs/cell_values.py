@@ -13,18 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bridge.contract.datatype import Datatype
 from bridge.contract.invalid import InvalidCode, shown
 from bridge.contract.json_kinds import JSON_TYPES
 from bridge.jobs.page import Cells, Fault
+from bridge.jobs.text_cells import DOUBLE_EXACT_MAX, Faults, parsed, widest
 
 Array = np.ndarray[Any, np.dtype[Any]]
-# By the place of a value.
-Faults = dict[int, Fault]
-
-_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def accepts(column: pa.DataType, datatype: Datatype) -> bool:
@@ -57,7 +53,7 @@ def values_of(
     elif pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     if is_text:
-        cells = _parsed(_decoded(cells, faults), datatype, faults)
+        cells = parsed(_decoded(cells, faults), datatype, faults)
     elif datatype.kind == "bytes":
         cells = _decoded(cells, faults)
     if cells.null_count:
@@ -120,7 +116,7 @@ def _floats(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
 
 def _integers(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
     if pa.types.is_decimal(cells.type):
-        cells = cells.cast(pa.float64(), safe=False)
+        cells = _whole_decimals(cells, datatype)
     if pa.types.is_null(cells.type):
         cells = cells.cast(pa.int64())
     given = cells.fill_null(0).to_numpy(zero_copy_only=False)
@@ -141,8 +137,29 @@ def _integers(cells: pa.Array, datatype: Datatype, faults: Faults) -> Array:
         beyond = _beyond(given, info)
     for place in np.flatnonzero(beyond & ~wrong).tolist():
         faults[place] = _out_of_range(given[place], datatype)
+    if given.dtype.kind == "f":
+        inexact = (np.abs(given) >= DOUBLE_EXACT_MAX) & ~wrong & ~beyond
+        for place in np.flatnonzero(inexact).tolist():
+            faults[place] = _inexact(given[place])
+        beyond |= inexact
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(wrong | beyond, 0, given).astype(datatype.dtype))
+
+
+def _whole_decimals(cells: pa.Array, datatype: Datatype) -> pa.Array:
+    """Decimals as whole numbers, exactly; as floating ones where one of them is none, or too large.
+
+    Those are told from the others by their values, and from 2^53 on refused.
+    """
+    try:
+        return cells.cast(widest(datatype))
+    except pa.ArrowInvalid:
+        return cells.cast(pa.float64(), safe=False)
+
+
+def _inexact(value: Any) -> Fault:
+    reason = f"{shown(value)} is floating and beyond 2^53, where it may stand for another number"
+    return Fault(InvalidCode.NUMBER_RANGE, reason)
 
 
 def _beyond(given: Array, info: Any) -> Array:
@@ -196,80 +213,12 @@ def _one_decoded(cell: bytes | None, place: int, faults: Faults) -> str | None:
         return ""
 
 
-def _parsed(cells: pa.Array, datatype: Datatype, faults: Faults) -> pa.Array:
-    """The text of CSV cells as values."""
-    if datatype.kind == "bytes":
-        return cells
-    if datatype.kind == "bool":
-        return _each(cells, lambda text: _TRUTHS[text.strip().lower()], pa.bool_(), faults)
-    is_floating = datatype.kind == "floating"
-    wanted = pa.float64() if is_floating else _widest(datatype)
-    try:
-        parsed = pc.cast(cells, wanted)
-    except pa.ArrowInvalid:
-        parsed = _each(cells, float if is_floating else _whole, wanted, faults)
-    if is_floating:
-        _note_overflows(parsed, cells, faults)
-    return parsed
-
-
-def _widest(datatype: Datatype) -> pa.DataType:
-    return pa.uint64() if datatype.dtype.kind == "u" else pa.int64()
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        value = float(text)  # 3.0, as pandas writes it
-        if not value.is_integer():
-            raise
-        return int(value)
-
-
-def _each(
-    cells: pa.Array, parse: Callable[[str], Any], wanted: pa.DataType, faults: Faults
-) -> pa.Array:
-    """Parse cell by cell: only where one of them is no value of the type."""
-    values: list[Any] = []
-    for place, text in enumerate(cells.to_pylist()):
-        try:
-            value = None if text is None else parse(text)
-            pa.scalar(value, wanted)
-        except (ValueError, KeyError, OverflowError, pa.ArrowException):
-            faults.setdefault(
-                place, Fault(InvalidCode.WRONG_TYPE, f"{shown(text)} is no {_named(wanted)}")
-            )
-            value = _nothing(wanted)
-        values.append(value)
-    return pa.array(values, wanted)
-
-
-def _named(wanted: pa.DataType) -> str:
-    if pa.types.is_boolean(wanted):
-        return "truth value"
-    return "number" if pa.types.is_floating(wanted) else "whole number that fits"
-
-
-def _nothing(wanted: pa.DataType) -> Any:
-    return False if pa.types.is_boolean(wanted) else 0
-
-
-def _note_overflows(parsed: pa.Array, cells: pa.Array, faults: Faults) -> None:
-    """A finite number that no float holds is not infinite."""
-    given = parsed.to_numpy(zero_copy_only=False)
-    for place in np.flatnonzero(np.isinf(given)).tolist():
-        text = cells[place].as_py()
-        if "n" not in text.lower():  # "inf", "infinity"
-            faults[place] = Fault(InvalidCode.NUMBER_RANGE, f"{shown(text)} is too large a number")
-
-
 def _json_cells(cells: Cells, datatype: Datatype, faults: Faults) -> pa.Array:
     """JSON values as an Arrow array; a value of another JSON type is a fault."""
     allowed = JSON_TYPES[datatype.kind]
     wanted = {
         "bool": pa.bool_(),
-        "integer": _widest(datatype),
+        "integer": widest(datatype),
         "floating": pa.float64(),
         "bytes": pa.string(),
     }[datatype.kind]

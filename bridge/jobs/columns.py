@@ -18,6 +18,6 @@ def input_columns(
         BadInput: a column is missing, or `renamed` names none of the model's; `where` is the table.
     """
     try:
-        return find_columns(inputs, names, renamed, where)
+        return find_columns(inputs, names, renamed, where, takes_defaults=True)
     except ColumnsMissing as error:
         raise BadInput(str(error)) from None

@@ -98,7 +98,7 @@ class FileJob:
             columns=settings.columns,
             chunk_rows=settings.chunk_rows,
         )
-        outputs = OutputTable(contract.outputs, settings.key, chunking.key_type)
+        outputs = OutputTable(contract.outputs, settings.key, chunking.key_type, contract.decision)
         check_output(settings.output, outputs.schema)
         identity = identify(settings, contract)
         journal = Journal(

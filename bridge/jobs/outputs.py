@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from bridge.contract.model import TensorSpec
+from bridge.contract.decision import DECISION_OUTPUT
+from bridge.contract.model import Decision, TensorSpec
 from bridge.jobs.cell_values import Array
 from bridge.jobs.errors import BadInput, BadResult
 
 ROW_COLUMN = "row"
+# By which threshold the decision beside it was made.
+THRESHOLD_COLUMN = f"{DECISION_OUTPUT}.threshold_version"
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "BOOL": pa.bool_(),
@@ -37,17 +40,26 @@ class OutputTable:
 
     An output of one value a row is a column of its name; one whose last axis has names in the
     contract is a column for each, `output.column`; others are lists of a fixed size, nested by
-    rank, or of any size where the contract says that it varies.
+    rank, or of any size where the contract says that it varies. Where the model decides, the last
+    column is `THRESHOLD_COLUMN`, the same text in every row.
     """
 
     def __init__(
-        self, outputs: Sequence[TensorSpec], key: str | None, key_type: pa.DataType | None
+        self,
+        outputs: Sequence[TensorSpec],
+        key: str | None,
+        key_type: pa.DataType | None,
+        decision: Decision | None = None,
     ) -> None:
         """Raises BadInput when the first column has the name of an output."""
         self._outputs = outputs
+        is_decided = decision is not None and decision.threshold is not None
+        self._threshold_version = decision.threshold_version if decision and is_decided else None
         first = ROW_COLUMN if key is None else key
         fields = [pa.field(first, pa.int64() if key_type is None else key_type)]
         fields += [field for spec in outputs for field in _fields(spec)]
+        if self._threshold_version is not None:
+            fields.append(pa.field(THRESHOLD_COLUMN, pa.string()))
         names = [field.name for field in fields]
         if names.count(first) > 1:
             hint = "choose a key column with --key" if key is None else "choose another key column"
@@ -74,6 +86,9 @@ class OutputTable:
         columns = [first]
         for spec in self._outputs:
             columns += _columns(spec, tensors[spec.name], lengths)
+        if self._threshold_version is not None:
+            version = pa.scalar(self._threshold_version, pa.string())
+            columns.append(pa.repeat(version, len(row_numbers)))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 

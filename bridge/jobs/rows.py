@@ -117,10 +117,7 @@ class RowCheck:
     def _tensor(self, item: InputColumns, page: Page, faults: dict[int, Fault]) -> Array:
         spec = item.spec
         if not item.is_whole:
-            parts = [
-                self._column(spec, page.columns[name], [index], name, faults)
-                for index, name in enumerate(item.columns)
-            ]
+            parts = self._elements(item, page, faults)
             return np.ascontiguousarray(np.stack(parts, axis=1).reshape(page.rows, *spec.row_shape))
         (name,) = item.columns
         column = page.columns[name]
@@ -138,6 +135,19 @@ class RowCheck:
             faults.update({row: faults.get(row, fault) for row in range(page.rows)})
             return np.zeros((page.rows, *(max(1, size) for size in spec.row_shape)), flat.dtype)
         return flat.reshape(page.rows, *shape)
+
+    def _elements(self, item: InputColumns, page: Page, faults: dict[int, Fault]) -> list[Array]:
+        """The values of each element, shape (rows,): of its column, or its default."""
+        names = iter(item.columns)
+        parts = []
+        for place in range(len(item.columns) + len(item.defaults)):
+            if place in item.defaults:
+                absent, default = pa.nulls(page.rows), [item.defaults[place]]
+                parts.append(values_of(absent, item.spec.type, default, is_text=False)[0])
+            else:
+                name = next(names)
+                parts.append(self._column(item.spec, page.columns[name], [place], name, faults))
+        return parts
 
     def _column(
         self,

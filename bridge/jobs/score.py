@@ -51,7 +51,7 @@ def score(
     schema, given = _opened(batches)
     table = MemoryTable(given, schema)
     chunking = Chunking(table, contract, key=key, columns=columns or {}, chunk_rows=chunk_rows)
-    outputs = OutputTable(contract.outputs, key, chunking.key_type)
+    outputs = OutputTable(contract.outputs, key, chunking.key_type, contract.decision)
     queue = ChunkQueue(redis_url, contract.key, secrets.token_hex(JOB_ID_BYTES), stopping)
     try:
         scoring = Scoring(queue, contract, outputs, chunking.chunks(), stopping, window)

@@ -120,7 +120,9 @@ class StoredJob:
             columns=manifest.columns,
             chunk_rows=manifest.chunk_rows,
         )
-        outputs = OutputTable(contract.outputs, manifest.key or None, chunking.key_type)
+        outputs = OutputTable(
+            contract.outputs, manifest.key or None, chunking.key_type, contract.decision
+        )
         check_output(self._output, outputs.schema)
         journal.begin(self._identity(contract))
         try:

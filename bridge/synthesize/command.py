@@ -32,7 +32,7 @@ EXPECTED_COLUMN = "expected_error"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesizeOptions:
-    """The command's options."""
+    """The command's options; `force`: in place of the output that is there."""
 
     model: Path
     rows: int
@@ -40,6 +40,7 @@ class SynthesizeOptions:
     edge_cases: bool
     unseen: bool
     seed: int
+    force: bool = False
 
 
 def run_synthesize(options: SynthesizeOptions) -> int:
@@ -49,6 +50,8 @@ def run_synthesize(options: SynthesizeOptions) -> int:
             raise SynthesizeError(f"--rows: {options.rows} is not from 0 to {ROWS_MAX}")
         if options.seed < 0:
             raise SynthesizeError(f"--seed: {options.seed} is below 0")
+        if options.output.is_file() and not options.force:
+            raise SynthesizeError(f"{options.output} is there already: --force writes it anew")
         folder = only_version(options.model)
         contract = open_model(folder, threads=1).contract
         made = MadeRows(contract.inputs, read_statistics(folder), contract.padding)

@@ -26,4 +26,6 @@ def parsed_options(words: Sequence[str]) -> SynthesizeOptions:
     text = "also rows that the data lack, with the error that the contract has for each"
     parser.add_argument("--unseen", action="store_true", help=text)
     parser.add_argument("--seed", type=int, default=0, help="the same seed, the same rows")
+    text = "in place of the output that is there"
+    parser.add_argument("--force", action="store_true", help=text)
     return SynthesizeOptions(**vars(parser.parse_args(words)))

@@ -178,6 +178,20 @@ def _write_json(options: CheckOptions, reports: list[Report]) -> None:
     }
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)
     try:
-        Path(options.json).write_bytes(text + b"\n")
+        _write_whole(Path(options.json), text + b"\n")
     except OSError as error:
         raise CheckError(f"json: {options.json}: {error.strerror}") from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """All of it or nothing: a pipeline shall not read half a report."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # /dev/stdout, say, which nothing may replace
+        return
+    beside = path.with_name(f".{path.name}.unfinished")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

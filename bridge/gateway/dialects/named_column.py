@@ -21,6 +21,8 @@ from bridge.gateway.dialects.stated_units import BushelWeights, StatedUnits
 
 UNSET = msgspec.UNSET
 _CATEGORIES_SHOWN = 8
+# Up to here a conversion between units, which is made in doubles, is exact for whole numbers.
+_DOUBLE_EXACT_MAX = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ class NamedColumn:
         with np.errstate(over="ignore", invalid="ignore"):
             converted = conversion.apply(numbers, weights)
         is_whole = self._datatype.kind == "integer"
+        if is_whole:
+            self._refuse_inexact(sent, places, converted, unit, reading)
         is_fit = np.isfinite(converted)
         if is_whole:
             is_fit &= np.trunc(converted) == converted
@@ -161,6 +165,22 @@ class NamedColumn:
             value = float(converted[index])
             raise self._unfit(places[index], f"{shown(sent[index])} {unit}", value, reading)
         return list(map(int, converted.tolist())) if is_whole else converted.tolist()
+
+    def _refuse_inexact(
+        self,
+        sent: list[Any],
+        places: Sequence[int],
+        converted: Array,
+        unit: str,
+        reading: Reading,
+    ) -> None:
+        for place, value, made in zip(places, sent, converted.tolist(), strict=True):
+            if abs(value) > _DOUBLE_EXACT_MAX or _DOUBLE_EXACT_MAX < abs(made) < np.inf:
+                raise InvalidInput(
+                    InvalidCode.NUMBER_RANGE,
+                    f"{self._where(place, reading)}: {shown(value)} {unit} is not converted to "
+                    f"{self._rules.unit}: whole numbers beyond 2^53 would not stay exact",
+                )
 
     def _wrong_type(self, sent: list[Any], places: Sequence[int], reading: Reading) -> InvalidInput:
         for place, value in zip(places, sent, strict=True):

@@ -202,3 +202,19 @@ def test_a_range_is_widened_by_half_its_length_but_not_beyond_zero(
     seen: tuple[float, float], range_: tuple[float, float]
 ) -> None:
     assert widened(*seen) == range_
+
+
+@pytest.mark.parametrize("statistics_only", [True, False])
+def test_statistics_that_are_there_are_written_over_only_with_a_word(
+    script: Path, fields: Path, capsys: pytest.CaptureFixture[str], *, statistics_only: bool
+) -> None:
+    describe(script, fields)
+    if not statistics_only:
+        (script / "contract.toml").unlink()
+    path = script / "statistics.json"
+    path.write_text("mine", "utf-8")
+    assert describe(script, fields, statistics_only=statistics_only) == 2
+    assert path.read_text("utf-8") == "mine"
+    assert f"{path} is there: --force writes it anew" in capsys.readouterr().err
+    assert describe(script, fields, statistics_only=statistics_only, force=True) == 0
+    assert path.read_text("utf-8") != "mine"

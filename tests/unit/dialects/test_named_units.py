@@ -90,6 +90,16 @@ def test_a_whole_number_in_the_contracts_own_unit_keeps_all_its_digits() -> None
         assert read(document, at).tensors["since"].tolist() == [sent]
 
 
+@pytest.mark.parametrize("sent", [2**60 + 1, -(2**53) - 1, 2**51])
+def test_a_whole_number_that_a_conversion_would_round_is_refused(sent: int) -> None:
+    at = named_door(spec("since", "INT64", -1, rules=ValueRules(unit="ms")))
+    assert refused({"rows": [{"since": {"value": sent, "unit": "s"}}]}, at) == (
+        InvalidCode.NUMBER_RANGE,
+        f"row 0, column 'since': {sent} s is not converted to ms: whole numbers beyond 2^53 would "
+        "not stay exact",
+    )
+
+
 def test_nulls_and_defaults_are_not_converted() -> None:
     rows = [row(ph=None, rain=None), row(ph=..., rain=...), row(rain={"value": None, "unit": "m"})]
     call = read({"rows": rows[:2], "units": {"rain": "inch", "before": "t/ha"}})

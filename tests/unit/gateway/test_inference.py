@@ -12,7 +12,7 @@ from bridge.contract.invalid import InvalidCode, InvalidInput
 from bridge.gateway.catalog import ModelVersion
 from bridge.gateway.dialects.call import TIMEOUT_MAX_S, InferCall
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.inference import PRESSED_S, Inference, InferHead
+from bridge.gateway.inference import PRESSED_S, Inference, InferHead, may_state_units
 from bridge.gateway.problem import Problem, overloaded
 from tests.unit.dialects.doors import PAIR, contract, request, spec, tensor
 
@@ -154,3 +154,19 @@ def test_a_bad_priority_is_refused_before_the_body_is_there() -> None:
     with pytest.raises(InvalidInput) as refused:
         inference.open(head(priority="high"))
     assert refused.value.code is InvalidCode.BAD_PARAMETER
+
+
+@pytest.mark.parametrize(
+    ("body", "may"),
+    [
+        (b'{"rows": [{"x": {"value": 1, "unit": "m"}}]}', True),
+        (b'{"units": {"x": "m"}}', True),
+        (rb'{"rows": [{"x": {"value": 1, "\u0075nit": "m"}}]}', True),
+        (rb'{"rows": [{"x": {"value": 1, "uni\u0074": "m"}}]}', True),
+        (b'{"rows": [{"x": 1}]}', False),
+    ],
+)
+def test_a_body_that_can_state_a_unit_is_known_however_it_is_spelled(
+    body: bytes, *, may: bool
+) -> None:
+    assert may_state_units(body) == may

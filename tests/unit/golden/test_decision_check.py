@@ -10,6 +10,7 @@ import pytest
 from bridge.contract.decision import parse_threshold
 from bridge.contract.repository import VersionFolder
 from bridge.golden.decision_check import DecisionCheck, check_decision, next_version
+from bridge.golden.golden import GoldenError
 from bridge.golden.golden_check import check_golden
 from tests.tiny_models import identity, write_version
 from tests.unit.golden.golden_models import recorded
@@ -149,3 +150,40 @@ def test_few_rows_are_said(folder: VersionFolder) -> None:
 @pytest.mark.parametrize(("version", "then"), [("", "1"), ("9", "10"), ("may", "may+1")])
 def test_versions_count_on(version: str, then: str) -> None:
     assert next_version(version) == then
+
+
+def relabelled(data: Path, **words: str) -> Path:
+    """The same rows under other labels."""
+    rows = ROWS
+    for label, other in words.items():
+        rows = rows.replace(label, other)
+    data.write_text("x,diagnosis\n" + rows, "utf-8")
+    return data
+
+
+def test_labels_in_another_case_are_not_recorded_as_negative(
+    folder: VersionFolder, tmp_path: Path
+) -> None:
+    data = relabelled(tmp_path / "other.csv", ill="Ill")
+    with pytest.raises(GoldenError, match=r"column diagnosis: labels 'Ill' \(41\) are not exactly"):
+        recorded(folder, data, force=True)
+
+
+def test_a_label_column_without_the_positive_label_names_what_it_holds(
+    folder: VersionFolder, tmp_path: Path
+) -> None:
+    data = relabelled(tmp_path / "other.csv", ill="1", well="0")
+    with pytest.raises(GoldenError, match=r"no label is 'ill'.* '0' \(102\), '1' \(41\)"):
+        recorded(folder, data, force=True)
+
+
+def test_labels_recorded_under_another_contract_fail_the_check(folder: VersionFolder) -> None:
+    contract = CONTRACT.replace('positive = "ill"', 'positive = "ILL"')
+    (folder.path / "contract.toml").write_text(contract, "utf-8")
+    found = checked(folder, writes=True)
+    assert (found.is_passed, found.written) == (False, None)
+    assert found.reason.startswith("labels 'ill' (41) are not exactly 'ILL'")
+
+
+def test_the_labels_that_count_as_negative_are_named(folder: VersionFolder) -> None:
+    assert "  counted as negative: 'well' (102)" in list(checked(folder).lines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,35 @@ def test_a_dictionary_of_texts_is_read_as_its_texts() -> None:
 def test_the_reason_names_the_column_and_not_a_row_of_the_chunk() -> None:
     (rows,) = checked(spec("FP64", range=(0.0, 1.0)), pa.array([0.5, 7.0]))
     assert rows.faults[1].reason == "input x: 7.0 is outside [0, 1]"
+
+
+def test_columns_that_are_not_there_hold_their_defaults_in_every_row() -> None:
+    crop = TensorSpec(name="crop", datatype="BYTES", shape=(-1,), rules=ValueRules(default="maize"))
+    field = TensorSpec(
+        name="field",
+        datatype="INT64",
+        shape=(-1, 2),
+        columns=("age", "size"),
+        column_rules={"age": ValueRules(default=7)},
+    )
+    types = {"size": pa.int64()}
+    check = RowCheck(input_columns([crop, field], types, {}, "t"), types, "t", is_text=False)
+    (rows,) = check.check(Page(0, 2, {"size": pa.array([1, 2])}))
+    assert rows.faults == {}
+    assert rows.tensors["field"].tolist() == [[7, 1], [7, 2]]
+    assert rows.tensors["crop"].tolist() == ["maize", "maize"]
+
+
+@pytest.mark.parametrize("column", [pa.array([1.0, 2.0**53]), pa.array([1.0, -(2.0**60)])])
+def test_floating_whole_numbers_that_may_stand_for_others_are_refused(column: pa.Array) -> None:
+    (rows,) = checked(spec("INT64"), column)
+    assert (rows.tensors["x"].tolist(), str(rows.faults[1].code)) == ([1], "number_range")
+    assert f"{column[1].as_py()} is floating and beyond 2^53" in rows.faults[1].reason
+
+
+def test_large_whole_numbers_are_exact_however_they_are_written() -> None:
+    wanted = ([2**53 + 1, 2**62 + 1], {})
+    cells = text(b"9007199254740993.0", b"4611686018427387905.00")
+    assert outcome(spec("INT64"), cells, is_text=True) == wanted
+    decimals = [Decimal(2**53 + 1), Decimal(2**62 + 1)]
+    assert outcome(spec("INT64"), pa.array(decimals, pa.decimal128(20, 0))) == wanted

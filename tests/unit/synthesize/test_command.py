@@ -33,6 +33,7 @@ def synthesize(folder: Path, output: Path, rows: int = 5, seed: int = 0, kinds: 
             edge_cases="edge" in kinds,
             unseen="unseen" in kinds,
             seed=seed,
+            force="force" in kinds,
         )
     )
 
@@ -147,3 +148,14 @@ def test_statistics_of_another_model_are_refused(
     (folder / "statistics.json").write_text('{"source": "a", "rows": 1, "features": []}')
     assert synthesize(folder, tmp_path / "rows.csv") == 2
     assert "not those of the input x: describe it again" in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_written_over_only_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = write_version(tmp_path, "m", graph=affine(2, 1)), tmp_path / "rows.csv"
+    output.write_text("mine", "utf-8")
+    assert (synthesize(folder, output), output.read_text("utf-8")) == (2, "mine")
+    said = f"batchbridge: {output} is there already: --force writes it anew\n"
+    assert capsys.readouterr().err == said
+    assert (synthesize(folder, output, kinds="force"), len(records(output))) == (0, 5)
