@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -31,6 +31,7 @@ UPLOAD_TYPES: Mapping[str, str] = {
     ".ipc": "application/vnd.apache.arrow.file",
 }
 _JOBS = "/v1/jobs"
+T = TypeVar("T")
 _CUT_OFF = "the download was cut off; the same command goes on"
 _TEMPORARY = (429, 503, 507)
 
@@ -106,19 +107,19 @@ class JobServer:
         """Return a page of jobs."""
         words = {"limit": str(limit)}
         words |= {name: value for name, value in (("after", after), ("state", state)) if value}
-        return msgspec.json.decode(self._json("GET", f"{_JOBS}?{urlencode(words)}"), type=JobPage)
+        return _decoded(self._json("GET", f"{_JOBS}?{urlencode(words)}"), JobPage)
 
     def job(self, job: str) -> Job:
         """Return one job."""
-        return self._decoded("GET", _path(job))
+        return self._one("GET", _path(job))
 
     def cancel(self, job: str) -> Job:
         """Cancel a job that has not ended."""
-        return self._decoded("DELETE", _path(job))
+        return self._one("DELETE", _path(job))
 
     def retry_dead(self, job: str) -> Job:
         """Send its rows again that the model had failed on."""
-        return self._decoded("POST", f"{_path(job)}/retry-dead")
+        return self._one("POST", f"{_path(job)}/retry-dead")
 
     def submit(self, new: NewUpload) -> Job:
         """Upload a file as a job.
@@ -142,7 +143,7 @@ class JobServer:
             with new.input.open("rb") as file:
                 headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
                 path = f"{_JOBS}?{urlencode([word for word in words if word[1]])}"
-                return msgspec.json.decode(self._json("POST", path, file, headers), type=Job)
+                return _decoded(self._json("POST", path, file, headers), Job)
         except OSError as error:
             raise BadFile(f"{new.input}: {error.strerror}") from error
 
@@ -170,8 +171,8 @@ class JobServer:
         except OSError as error:
             raise BadFile(f"{output}: {error.strerror}") from error
 
-    def _decoded(self, method: str, path: str) -> Job:
-        return msgspec.json.decode(self._json(method, path), type=Job)
+    def _one(self, method: str, path: str) -> Job:
+        return _decoded(self._json(method, path), Job)
 
     def _json(
         self,
@@ -207,7 +208,8 @@ class JobServer:
                 {**self._headers, **headers},
                 place,
             )
-            if answer.status >= 400 and answer.status not in accepted:
+            # A redirect is not followed, and what it says is no answer.
+            if not 200 <= answer.status < 300 and answer.status not in accepted:
                 raise _refusal(answer.status, _document(answer))
             yield answer
         finally:
@@ -229,6 +231,15 @@ def _sent(
         return connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{place} does not answer: {type(error).__name__}") from error
+    except ValueError as error:  # as http.client says it, of UnicodeEncodeError too
+        raise JobCommandError(f"what is asked for is no HTTP request: {error}") from error
+
+
+def _decoded(document: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refused("bad_answer", f"the answer is not Batchbridge's: {error}") from error
 
 
 def _copy(answer: http.client.HTTPResponse, file: BinaryIO) -> None:

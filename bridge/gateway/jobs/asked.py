@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Meta
 from bridge.contract.invalid import InvalidCode, InvalidInput, shown
 from bridge.gateway.dialects.json_fault import explained
 from bridge.gateway.jobs.file_format import format_of_name, output_format
+from bridge.gateway.sole_header import Headers, sole_header
 from bridge.job_store.file_reference import REFERENCE_CHARS_MAX
 from bridge.job_store.keys import idempotency_digest
 
@@ -110,13 +110,14 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def tenant_of(headers: Mapping[str, str]) -> str:
+def tenant_of(headers: Headers) -> str:
     """Return whose job it is by the header X-Tenant, "" where there is none.
 
     Raises:
-        InvalidInput: `bad_parameter`; not 1 to 64 letters, digits, dots, dashes, underscores.
+        InvalidInput: `bad_parameter`; not 1 to 64 letters, digits, dots, dashes, underscores. Or
+            `duplicate_key`.
     """
-    text = headers.get(TENANT_HEADER)
+    text = sole_header(headers, TENANT_HEADER)
     if text is None:
         return ""
     if not _TENANT.fullmatch(text):
@@ -127,20 +128,22 @@ def tenant_of(headers: Mapping[str, str]) -> str:
     return text
 
 
-def idempotency_of(headers: Mapping[str, str], tenant: str) -> str:
+def idempotency_of(headers: Headers, tenant: str) -> str:
     """Return the digest of the Idempotency-Key, "" where there is none.
 
     The key may stand in quotes, as the draft wants it, or without.
 
     Raises:
-        InvalidInput: `bad_parameter`; empty, too long, or not printable ASCII.
+        InvalidInput: `bad_parameter`; empty, too long, or not printable ASCII. Or `duplicate_key`.
     """
-    text = headers.get(KEY_HEADER)
+    text = sole_header(headers, KEY_HEADER)
     if text is None:
         return ""
     key = text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
     if not _KEY.fullmatch(key):
-        raise _bad(KEY_HEADER, f"is not 1 to {KEY_CHARS_MAX} printable ASCII characters")
+        raise _bad(
+            KEY_HEADER, f"is not 1 to {KEY_CHARS_MAX} printable ASCII characters without spaces"
+        )
     return idempotency_digest(tenant, key)
 
 

@@ -23,6 +23,7 @@ from bridge.job_store.store import ID_DIGITS
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 200
+_LIMIT_DIGITS_MAX = 9
 _ID = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 _LISTED = ("limit", "after", "state", "tenant")
 
@@ -168,9 +169,10 @@ def _listed(request: web.Request) -> dict[str, str]:
 def _limit(text: str | None) -> int:
     if text is None:
         return PAGE_DEFAULT
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= PAGE_MAX:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LIMIT_DIGITS_MAX
+    if not is_number or not 1 <= int(text) <= PAGE_MAX:
         raise InvalidInput(InvalidCode.BAD_PARAMETER, f"limit: is not between 1 and {PAGE_MAX}")
-    return int(text[:9])
+    return int(text)
 
 
 def _state(words: dict[str, str]) -> JobState | None:

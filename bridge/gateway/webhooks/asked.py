@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from bridge.contract.invalid import InvalidCode, InvalidInput
+from bridge.gateway.sole_header import Headers, sole_header
 from bridge.gateway.webhooks.hosts import WEBHOOK_HEADER, BadWebhookError, WebhookHosts
 
 
-def webhook_of(headers: Mapping[str, str], hosts: WebhookHosts) -> str:
+def webhook_of(headers: Headers, hosts: WebhookHosts) -> str:
     """Return the URL that is to hear of a job's end, by the header Webhook-URL; "" for none.
 
     Raises:
-        InvalidInput: `bad_parameter`; the URL is none that webhooks go to, or there are none.
+        InvalidInput: `bad_parameter`; the URL is none that webhooks go to, or there are none. Or
+            `duplicate_key`.
     """
-    url = headers.get(WEBHOOK_HEADER)
+    url = sole_header(headers, WEBHOOK_HEADER)
     if url is None:
         return ""
     if not hosts:

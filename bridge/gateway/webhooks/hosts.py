@@ -28,6 +28,12 @@ _URL = re.compile(
 )
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Local NAT64 (RFC 8215), IPv4-compatible and -translated, site-local: not global, whatever Python
+# says of them.
+_LOCAL = [
+    ipaddress.ip_network(text)
+    for text in ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10")
+]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Reach = Literal["public", "any", "loopback"]
@@ -93,6 +99,8 @@ class WebhookHosts:
             )
         scheme, host = found[1], found[2].strip("[]")
         port = int(found[3]) if found[3] else _DEFAULT_PORTS[scheme]
+        if not 1 <= port <= PORT_MAX:
+            raise BadWebhookError(f"has a port that is not between 1 and {PORT_MAX}")
         if scheme == "http" and not _is_this_machine(host):
             raise BadWebhookError("must be https; http is for loopback addresses only")
         for listed in self._listed:
@@ -111,7 +119,9 @@ def may_connect(address_text: str, reach: Reach) -> bool:
     inner = [address, *_embedded(address)]
     if reach == "loopback":
         return all(one.is_loopback for one in inner[-1:])
-    return all(one.is_global and not one.is_multicast for one in inner)
+    return all(one.is_global and not one.is_multicast for one in inner) and not any(
+        address in network for network in _LOCAL
+    )
 
 
 def _embedded(address: Address) -> list[Address]:

@@ -125,6 +125,10 @@ def test_the_list_is_bounded() -> None:
         "::ffff:10.0.0.1",
         "2002:7f00:1::",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::7f00:1",
+        "::127.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "fec0::1",
         "not an address",
     ],
 )
@@ -142,3 +146,9 @@ def test_a_public_name_may_stand_for_a_public_address(address: str) -> None:
 )
 def test_over_http_a_name_must_stand_for_this_machine(address: str, may: bool) -> None:
     assert may_connect(address, "loopback") == may
+
+
+@pytest.mark.parametrize("port", [0, 65_536, 99_999])
+def test_a_port_that_is_none_is_refused_before_anything_is_sent(port: int) -> None:
+    with pytest.raises(BadWebhookError, match="port"):
+        WebhookHosts(["a.example:*"]).target(f"https://a.example:{port}/")

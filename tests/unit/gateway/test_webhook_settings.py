@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
 from bridge.contract.invalid import InvalidInput
 from bridge.gateway.webhooks.asked import webhook_of
@@ -36,8 +37,8 @@ def test_what_is_wrong_is_named(hosts: str, secret: str, named: str) -> None:
 
 def test_a_webhook_is_refused_where_there_are_none() -> None:
     with pytest.raises(InvalidInput, match="webhooks are off"):
-        webhook_of({"Webhook-URL": "https://a.example/"}, WebhookHosts())
+        webhook_of(CIMultiDict({"Webhook-URL": "https://a.example/"}), WebhookHosts())
 
 
 def test_nobody_need_ask_for_one() -> None:
-    assert webhook_of({}, WebhookHosts()) == ""
+    assert webhook_of(CIMultiDict(), WebhookHosts()) == ""
